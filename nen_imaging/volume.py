@@ -152,7 +152,7 @@ def read_nifti(path: Path) -> Volume:
     ValueError
         The file holds no 3-D image, or neither its sform nor its qform places it in space.
     """
-    image = nibabel.load(path)  # type: ignore[attr-defined]
+    image = nibabel.load(path)
     if not isinstance(image, nibabel.nifti1.Nifti1Image):
         raise ValueError(f"{path} is no NIfTI image.")
     if image.header["sform_code"] == 0 and image.header["qform_code"] == 0:
@@ -171,7 +171,7 @@ def write_nifti(path: Path, volume: Volume) -> None:
     image.header.set_xyzt_units("mm")
     image.set_sform(volume.affine, code=1)
     image.set_qform(volume.affine, code=1)
-    nibabel.save(image, path)  # type: ignore[attr-defined]
+    nibabel.save(image, path)
 
 
 def _itk_geometry(affine: FloatArray) -> tuple[list[float], list[float], list[float]]:
