@@ -164,7 +164,7 @@ def run_stage(
 
 def _work(stage: Stage, call: StageCall) -> StageRecord:
     started = time.perf_counter()
-    read = {_label(path): _digest_of_input(path) for path in call.inputs}
+    read = {_label(path, call.folder): digest_of_input(path, repair=True) for path in call.inputs}
     upstream = _reasons_of_refused_inputs(stage, call)
     if upstream:
         outcome = Outcome(upstream)
@@ -195,20 +195,26 @@ def _reasons_of_refused_inputs(stage: Stage, call: StageCall) -> list[Reason]:
     return list(dict.fromkeys(reasons))
 
 
-def _digest_of_input(path: Path) -> str:
-    """The sha256 of a file, or of what a stage folder's record says was written; the folder is checked first."""
+def digest_of_input(path: Path, *, repair: bool = False) -> str:
+    """The sha256 of a file, or of what a stage folder's record says was written.
+
+    With ``repair`` every file of the folder is compared with its record first; if one differs the folder is removed
+    and StageError raised, so that the next run makes it again.
+    """
     if not path.is_dir():
         return sha256_of(path)
     record = read_record(path)
-    wrong = mismatch(path, record, hashes=True)
+    wrong = mismatch(path, record, hashes=True) if repair else None
     if wrong:
         remove_folder(path)
-        raise StageError(f"{_label(path)}: {wrong}. The folder was removed; run again and it is made anew.")
-    return hashlib.sha256(json.dumps(record.written, sort_keys=True).encode()).hexdigest()
+        raise StageError(f"{path}: {wrong}. The folder was removed; run again and it is made anew.")
+    state = json.dumps([record.state, record.reasons, record.facts, record.written], sort_keys=True)
+    return hashlib.sha256(state.encode()).hexdigest()
 
 
-def _label(path: Path) -> str:
-    return f"{path.parent.name}/{path.name}"
+def _label(path: Path, folder: Path) -> str:
+    """The path of an input as seen from the folder that the stage's own folder lies in."""
+    return Path(os.path.relpath(path, folder.parent)).as_posix()
 
 
 def _written(folder: Path) -> dict[str, dict[str, Any]]:

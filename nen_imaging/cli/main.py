@@ -1,0 +1,59 @@
+"""`nen-imaging`: find the verb, parse, run, turn expected failures into one message and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from types import ModuleType
+
+from nen_imaging import __version__
+from nen_imaging.contract import ExitCode, Refusal
+
+VERBS = ("run", "index", "segment", "suv", "models", "train", "doctor", "unlock", "clean", "stage")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one verb; returns its exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    chosen = arguments[0] if arguments and arguments[0] in VERBS else None
+    parser = build_parser((chosen,) if chosen else VERBS)
+    parsed = parser.parse_args(arguments)
+    try:
+        return int(parsed.run(parsed))
+    except Refusal as refusal:
+        print(f"Refused ({refusal.reason.code}): {refusal.reason.text}\n{refusal.reason.remedy}", file=sys.stderr)
+        return ExitCode.NOTHING_DONE
+    except KeyboardInterrupt:
+        print("Interrupted; finished stages stay, run again to go on.", file=sys.stderr)
+        return 130
+    except expected_errors() as error:
+        print(f"nen-imaging: {error}", file=sys.stderr)
+        return ExitCode.USAGE
+
+
+def build_parser(verbs: tuple[str, ...] = VERBS) -> argparse.ArgumentParser:
+    """The parser with the named verbs; one verb alone is parsed without importing the others."""
+    parser = argparse.ArgumentParser(prog="nen-imaging", description="Hepatic tumour load and SSR uptake from DICOM.")
+    parser.add_argument("--version", action="version", version=__version__)
+    subparsers = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+    for verb in verbs:
+        module = _module(verb)
+        subparser = subparsers.add_parser(verb, help=module.HELP, description=module.HELP)
+        module.add_arguments(subparser)
+        subparser.set_defaults(run=module.run)
+    return parser
+
+
+def expected_errors() -> tuple[type[Exception], ...]:
+    """The errors whose message is meant for the user as it is; all others are bugs and show their trace."""
+    from nen_imaging.config import ConfigError
+    from nen_imaging.segmentation.bundle import BundleError
+    from nen_imaging.stage import StageError
+    from nen_imaging.timeline import TimelineError
+
+    return ConfigError, StageError, BundleError, TimelineError
+
+
+def _module(verb: str) -> ModuleType:
+    return importlib.import_module(f"nen_imaging.cli.{verb}")

@@ -1,0 +1,219 @@
+"""What the Snakefile asks: which stagings there are, which version and options each stage has, what is stale.
+
+The Snakefile and `nen-imaging run` know the order of the stages; the work itself lies in the rooms.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import csv
+import importlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nen_imaging.config import Config, ConfigError, load_config
+from nen_imaging.contract import FOLDER_OF_STAGE, PATIENT_STAGES, STAGING_STAGES, Results, StagingState
+from nen_imaging.shipped import shipped
+from nen_imaging.stage import (
+    Stage,
+    StageError,
+    digest_of_input,
+    exclusive_lock,
+    mismatch,
+    read_record,
+    remove_folder,
+)
+
+STAGES = {
+    "import_ct": "nen_imaging.dicom.stages:IMPORT_CT",
+    "import_pet": "nen_imaging.dicom.stages:IMPORT_PET",
+    "segment": "nen_imaging.segmentation.stages:SEGMENT",
+    "measure": "nen_imaging.measurement.stages:MEASURE",
+    "uptake": "nen_imaging.measurement.stages:UPTAKE",
+    "follow": "nen_imaging.longitudinal.stages:FOLLOW",
+    "report": "nen_imaging.report.stages:REPORT",
+}
+RUN_KEYS = ("study", "results", "timeline", "device", "only", "verify")
+
+
+def stage_of(name: str) -> Stage:
+    """The stage of that name; StageError names the known ones."""
+    if name not in STAGES:
+        raise StageError(f"There is no stage {name!r}; known: {', '.join(STAGES)}.")
+    module, attribute = STAGES[name].split(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+@dataclass(frozen=True)
+class PlannedStaging:
+    """A staging that is to be measured."""
+
+    patient: str
+    staging: str
+    has_pet: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one run is to make, known whole before the first job."""
+
+    results: Results
+    config: Config
+    stagings: tuple[PlannedStaging, ...]
+    device: str
+
+    @classmethod
+    def prepare(cls, settings: Mapping[str, Any], *, main_process: bool, dry_run: bool = False) -> Plan:
+        """Validate the config, index the study and remove what is stale; without a study the plan is empty.
+
+        Only the main process scans and removes. While another run is active its index is used as it is.
+        """
+        _put_own_programs_on_path()
+        config = load_config(overrides={key: value for key, value in settings.items() if key not in RUN_KEYS})
+        results = Results(_absolute(settings.get("results") or "results"))
+        device = str(settings.get("device") or "auto")
+        if device not in ("auto", "cpu", "cuda"):
+            raise ConfigError(f"device is {device!r}; allowed: auto, cpu, cuda.")
+        if not settings.get("study"):
+            return cls(results, config, (), device)
+        if main_process and _becomes_active_run(results):
+            _index(settings, results, config)
+        plan = cls(results, config, _planned(results, only_failed=settings.get("only") == "failed"), device)
+        if main_process and not dry_run:
+            plan.remove_stale(hashes=bool(settings.get("verify")))
+        return plan
+
+    @property
+    def patients(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(planned.patient for planned in self.stagings))
+
+    def targets(self) -> list[str]:
+        """The folders that `all` asks for, relative to the results folder."""
+        return [self._relative("report", patient) for patient in self.patients]
+
+    def of_patient(self, patient: str, *names: str) -> list[str]:
+        """Those folders (``ct``, ``measure``, ...) of every staging of a patient, PET's only where there is one."""
+        return [
+            f"patients/{patient}/stagings/{planned.staging}/{name}"
+            for planned in self.stagings
+            if planned.patient == patient
+            for name in names
+            if planned.has_pet or name not in ("pet", "uptake")
+        ]
+
+    def version(self, stage: str) -> int:
+        return stage_of(stage).version
+
+    def options(self, stage: str) -> str:
+        """The part of the config that reaches a stage, as JSON; for `segment` with the bundle's checksum."""
+        return json.dumps(self._options(stage), sort_keys=True)
+
+    def remove_stale(self, *, hashes: bool = False) -> list[Path]:
+        """Remove the stage folders that differ from what is wanted or from their own record."""
+        wanted = {stage: (self.version(stage), self._options(stage)) for stage in STAGES}
+        removed = []
+        for stage, folder in self._stage_folders():
+            if folder.exists() and _is_stale(folder, *wanted[stage], hashes=hashes):
+                with (
+                    contextlib.suppress(StageError),
+                    exclusive_lock(folder.with_name(f".{folder.name}.lock"), wait_s=0),
+                ):
+                    remove_folder(folder)
+                    removed.append(folder)
+        return removed
+
+    def finish(self) -> str:
+        """Build the cohort tables from what lies on disk and return the summary of the run."""
+        from nen_imaging.report.cohort import build_cohort
+        from nen_imaging.report.summary import summary_text
+
+        if not self.stagings:
+            return ""
+        build_cohort(self.results)
+        return summary_text(self.results)
+
+    def _options(self, stage: str) -> dict[str, Any]:
+        section = {"follow": "follow", "report": "report"}.get(stage, stage)
+        options = self.config.options_of(section)
+        if stage != "segment":
+            return options
+        from nen_imaging.segmentation.bundle import find_bundle
+
+        bundle = find_bundle(options["model"], shipped("models"))
+        return {**options, "model": bundle.name, "model_sha256": bundle.sha256}
+
+    def _stage_folders(self) -> Iterator[tuple[str, Path]]:
+        """Every folder the plan will make, producers before their readers."""
+        for planned in self.stagings:
+            for stage in STAGING_STAGES:
+                yield stage, self.results.stage_folder(stage, planned.patient, planned.staging)
+        for patient in self.patients:
+            for stage in PATIENT_STAGES:
+                yield stage, self.results.stage_folder(stage, patient)
+
+    def _relative(self, stage: str, patient: str) -> str:
+        return f"patients/{patient}/{FOLDER_OF_STAGE[stage]}"
+
+
+def dry_run(snakemake_workflow: Any) -> bool:  # noqa: ANN401 - Snakemake's own object
+    """Whether this call of Snakemake only shows or mends its records, so that nothing may be removed for it."""
+    executes = {"--dry-run", "--dryrun", "-n", "--lint", "--unlock", "--summary", "--touch"}.isdisjoint(sys.argv)
+    with contextlib.suppress(Exception):
+        return bool(snakemake_workflow.dryrun) or not executes
+    return not executes
+
+
+def _is_stale(folder: Path, version: int, options: dict[str, Any], *, hashes: bool) -> bool:
+    try:
+        record = read_record(folder)
+        if (record.version, record.options) != (version, options) or mismatch(folder, record, hashes=hashes):
+            return True
+        return any(digest_of_input(folder.parent / path) != digest for path, digest in record.read.items())
+    except (StageError, OSError):
+        return True
+
+
+def _planned(results: Results, *, only_failed: bool) -> tuple[PlannedStaging, ...]:
+    if not results.stagings_table.is_file():
+        raise StageError(f"{results.stagings_table} is missing: another run is just making it. Try again in a minute.")
+    with results.stagings_table.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["state"] == StagingState.ACTIVE]
+    if only_failed:
+        failed = {path.parent.name for path in (results.logs / "errors").glob("*/*.json")}
+        rows = [row for row in rows if row["patient"] in failed]
+    return tuple(PlannedStaging(row["patient"], row["staging"], row["has_pet"] == "yes") for row in rows)
+
+
+def _becomes_active_run(results: Results) -> bool:
+    """Take the lock that marks the active run of a results folder, until this process ends; False if one has it."""
+    stack = contextlib.ExitStack()
+    try:
+        stack.enter_context(exclusive_lock(results.root / ".run.lock", wait_s=0))
+    except StageError:
+        return False
+    atexit.register(stack.close)
+    return True
+
+
+def _index(settings: Mapping[str, Any], results: Results, config: Config) -> None:
+    from nen_imaging.cli.index import index_and_split
+
+    timeline = settings.get("timeline")
+    index_and_split(_absolute(settings["study"]), results, config, _absolute(timeline) if timeline else None)
+
+
+def _absolute(path: str | Path) -> Path:
+    return Path(path).expanduser().absolute()
+
+
+def _put_own_programs_on_path() -> None:
+    """Rules call `nen-imaging`: find the one that belongs to this Python, whether or not it is activated."""
+    own = str(Path(sys.executable).parent)
+    if own not in os.environ.get("PATH", "").split(os.pathsep):
+        os.environ["PATH"] = own + os.pathsep + os.environ.get("PATH", "")
