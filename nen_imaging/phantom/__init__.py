@@ -1,0 +1,1 @@
+"""Digital patients: from a seed to CT and PET, the truth behind them, and valid DICOM."""
