@@ -139,19 +139,23 @@ class Config(_Section):
         return getattr(self, section).model_dump(mode="json")
 
 
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The keys and values of a config file; ConfigError if it cannot be read or holds anything else."""
+    try:
+        content = yaml.safe_load(path.read_text("utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"Config {path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"Config {path} must hold keys and values, found {type(content).__name__}.")
+    return content
+
+
 def load_config(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Config:
-    """Read a config file (YAML; None: all defaults), then lay overrides of whole keys over it.
+    """Read a config file (None: all defaults), then lay overrides of single keys over it.
 
     Raises ConfigError, naming the key, what it holds and what is allowed.
     """
-    content: dict[str, Any] = {}
-    if path is not None:
-        try:
-            content = yaml.safe_load(path.read_text("utf-8")) or {}
-        except (OSError, yaml.YAMLError) as error:
-            raise ConfigError(f"Config {path} cannot be read: {error}") from error
-        if not isinstance(content, dict):
-            raise ConfigError(f"Config {path} must hold keys and values, found {type(content).__name__}.")
+    content = read_yaml(path) if path else {}
     for section, values in (overrides or {}).items():
         content[section] = {**(content.get(section) or {}), **values} if isinstance(values, Mapping) else values
     try:

@@ -67,6 +67,7 @@ class Plan:
     config: Config
     stagings: tuple[PlannedStaging, ...]
     device: str
+    is_active_run: bool
 
     @classmethod
     def prepare(cls, settings: Mapping[str, Any], *, main_process: bool, dry_run: bool = False) -> Plan:
@@ -81,11 +82,13 @@ class Plan:
         if device not in ("auto", "cpu", "cuda"):
             raise ConfigError(f"device is {device!r}; allowed: auto, cpu, cuda.")
         if not settings.get("study"):
-            return cls(results, config, (), device)
-        if main_process and _becomes_active_run(results):
+            return cls(results, config, (), device, is_active_run=False)
+        active = main_process and _becomes_active_run(results)
+        if active:
             _index(settings, results, config)
-        plan = cls(results, config, _planned(results, only_failed=settings.get("only") == "failed"), device)
-        if main_process and not dry_run:
+        planned = _planned(results, only_failed=settings.get("only") == "failed")
+        plan = cls(results, config, planned, device, is_active_run=active)
+        if active and not dry_run:
             plan.remove_stale(hashes=bool(settings.get("verify")))
         return plan
 
@@ -188,6 +191,23 @@ def _planned(results: Results, *, only_failed: bool) -> tuple[PlannedStaging, ..
         failed = {path.parent.name for path in (results.logs / "errors").glob("*/*.json")}
         rows = [row for row in rows if row["patient"] in failed]
     return tuple(PlannedStaging(row["patient"], row["staging"], row["has_pet"] == "yes") for row in rows)
+
+
+def removable(results: Results) -> list[Path]:
+    """Folders of stagings that left the study, of patients without any other, and work folders of killed jobs."""
+    with results.stagings_table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    active = {(row["patient"], row["staging"]) for row in rows if row["state"] == StagingState.ACTIVE}
+    patients = {patient for patient, _ in active}
+    gone = [
+        results.staging(row["patient"], row["staging"])
+        if row["patient"] in patients
+        else results.patient(row["patient"])
+        for row in rows
+        if (row["patient"], row["staging"]) not in active
+    ]
+    leftovers = list((results.root / "patients").glob("**/*.tmp"))
+    return [folder for folder in dict.fromkeys([*sorted(gone), *sorted(leftovers)]) if folder.is_dir()]
 
 
 def _becomes_active_run(results: Results) -> bool:
