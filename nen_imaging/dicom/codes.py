@@ -1,0 +1,58 @@
+"""What the codes and texts of a radiopharmaceutical mean: nuclide with its half life, and tracer.
+
+Half lives and codes: REFERENCE section 2 (SNOMED RT values of DICOM PS3.16 CID 4020; DDEP evaluations). A header's
+own half life is used for decay; this table only checks it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Nuclide:
+    """A radionuclide: its short name, its half life, and how headers name it."""
+
+    name: str
+    half_life_s: float
+    codes: tuple[str, ...]
+    pattern: str
+
+
+NUCLIDES = (
+    Nuclide("18F", 6586.2, ("C-111A1", "77004003"), r"\^?18\^?F|F\W*18|fluor"),
+    Nuclide("68Ga", 4062.6, ("C-131A3", "80751004"), r"\^?68\^?Ga|Ga\W*68|gal+ium"),
+    Nuclide("64Cu", 45720.0, ("C-127A2", "35321007"), r"\^?64\^?Cu|Cu\W*64|copper"),
+    Nuclide("89Zr", 282240.0, ("C-168A4", "45980000"), r"\^?89\^?Zr|Zr\W*89|zirconium"),
+    Nuclide("177Lu", 574300.0, ("C-101ED", "C-1018C"), r"177\W*Lu|Lu\W*177|lutetium"),
+)
+
+TRACERS = {
+    "DOTATOC": r"dota-?toc|edotreotide",
+    "DOTATATE": r"dota-?tate|oxodotreotide",
+    "DOTANOC": r"dota-?noc",
+    "SiTATE": r"si-?tate",
+    "FDG": r"fdg|fluorodeoxyglucose|C-B1031",
+    "FDOPA": r"f-?dopa|fluorodopa",
+    "PSMA": r"psma|piflufolastat|gozetotide",
+}
+
+
+def nuclide_of(code: str | None, text: str | None) -> Nuclide | None:
+    """The nuclide that a code names or, where there is none, a text (code meaning, radiopharmaceutical)."""
+    for nuclide in NUCLIDES:
+        if code and code.strip() in nuclide.codes:
+            return nuclide
+    for nuclide in NUCLIDES:
+        if text and re.search(nuclide.pattern, text, re.IGNORECASE):
+            return nuclide
+    return None
+
+
+def tracer_of(text: str | None) -> str | None:
+    """The tracer that a free text names; never the text itself, which may hold anything."""
+    for name, pattern in TRACERS.items():
+        if text and re.search(pattern, text, re.IGNORECASE):
+            return name
+    return None
