@@ -30,7 +30,7 @@ class _Plane:
     """A slice as it is shown: ``image[row, column]``, size of a pixel, and the two letters of its sides."""
 
     image: NDArray[np.generic]
-    labels: NDArray[np.generic]
+    labels: NDArray[Any]
     row_mm: float
     column_mm: float
     left: str
