@@ -89,6 +89,7 @@ REASONS: dict[str, ReasonKind] = {
     "pet.none": _refuses("Nothing to do: no PET belongs to this staging."),
     "pet.units": _refuses("Reconstruct or export the PET in BQML (or GML)."),
     "pet.uncorrected": _refuses("Export the attenuation- and decay-corrected PET."),
+    "pet.decay_contradiction": _refuses("Correct (0054,1102) DecayCorrection in `corrections.csv`."),
     "pet.weight_missing": _refuses("Give (0010,1030) PatientWeight in kg in `corrections.csv`."),
     "pet.weight_implausible": _refuses("Correct (0010,1030) PatientWeight (kg) in `corrections.csv`."),
     "pet.dose_missing": _refuses("Give (0018,1074) RadionuclideTotalDose in Bq in `corrections.csv`."),
@@ -96,7 +97,7 @@ REASONS: dict[str, ReasonKind] = {
     "pet.half_life_missing": _refuses("Give (0018,1075) RadionuclideHalfLife in seconds in `corrections.csv`."),
     "pet.time_missing": _refuses("Give (0018,1078) RadiopharmaceuticalStartDateTime in `corrections.csv`."),
     "pet.time_implausible": _refuses(
-        "Correct (0018,1078) in `corrections.csv`: the scan must follow within ten half lives."
+        "Correct (0018,1078) in `corrections.csv`; the scan follows within ten half lives."
     ),
     "pet.frame_duration_missing": _refuses("Give (0018,1242) ActualFrameDuration in ms in `corrections.csv`."),
     "pet.factor_missing": _refuses("Export the PET with Philips' private factors (7053,1000) or (7053,1009)."),

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from nen_imaging.contract import Reason, Refusal
 from nen_imaging.dicom import body_size
@@ -118,7 +119,8 @@ def _require_corrections(header: PetHeader, ledger: _Ledger) -> None:
     if is_activity and header.decay_correction in ("START", "ADMIN") and "DECY" not in done:
         raise Refusal(
             "pet.uncorrected",
-            f"{tag_name('DecayCorrection')} is {header.decay_correction}, but {tag_name('CorrectedImage')} names no DECY.",
+            f"{tag_name('DecayCorrection')} is {header.decay_correction}, but {tag_name('CorrectedImage')} names "
+            "no DECY.",
         )
 
 
@@ -206,13 +208,18 @@ def _at_start(header: PetHeader, ledger: _Ledger) -> tuple[list[float], str]:
     return [2.0 ** (-seconds / half_life_s) for seconds in elapsed_s], f"dose decayed to the scan's start ({name})"
 
 
-def _at_administration(header: PetHeader, ledger: _Ledger) -> tuple[list[float], str]:
+def _at_administration(header: PetHeader, ledger: _Ledger) -> tuple[list[float], str]:  # noqa: ARG001
     """Row 6: values refer to the administration; the dose counts as written."""
     return [1.0] * len(header.slices), "decay corrected to administration; dose as written"
 
 
 def _not_at_all(header: PetHeader, ledger: _Ledger) -> tuple[list[float], str]:
     """Row 7: each slice decayed until its own time, and during its frame."""
+    if "DECY" in header.corrections_done:
+        raise Refusal(
+            "pet.decay_contradiction",
+            f"{tag_name('DecayCorrection')} is NONE, but {tag_name('CorrectedImage')} names DECY: one of them is wrong.",
+        )
     half_life_s = _half_life_s(header, ledger)
     earliest = header.earliest_acquisition
     if earliest is None or any(timing.acquisition is None for timing in header.slices):
@@ -226,7 +233,7 @@ def _not_at_all(header: PetHeader, ledger: _Ledger) -> tuple[list[float], str]:
                 "pet.frame_duration_missing", f"Decay is uncorrected, and {tag_name('ActualFrameDuration')} is missing."
             )
         ledger.use("ActualFrameDuration", timing.frame_duration_ms, "ms")
-        assert timing.acquisition is not None  # noqa: S101 - checked above
+        assert timing.acquisition is not None
         elapsed_s = (timing.acquisition - administration).total_seconds()
         _require_plausible_decay(elapsed_s, half_life_s)
         decays_in_frame = math.log(2) / half_life_s * timing.frame_duration_ms / 1000.0
@@ -493,3 +500,29 @@ def _clock(moment: datetime, scan_start: datetime) -> str:
 
 def _shown(value: float | None) -> str:
     return "missing" if value is None else f"{value:g}"
+
+
+def describe(header: PetHeader, factor: SuvFactor) -> dict[str, Any]:
+    """The content of `pet.json`: kind, rule, factors, every value used, other normalisations, what was missing."""
+    per_slice = factor.per_slice
+    constant = max(per_slice) - min(per_slice) <= 1e-12 * max(per_slice)
+    return {
+        "kind": "SUVbw",
+        "unit": "g/ml",
+        "rule": factor.rule,
+        "factor": {"minimum": min(per_slice), "maximum": max(per_slice), "slices": len(per_slice)}
+        | ({} if constant else {"per_slice_in_file_order": list(per_slice)}),
+        "values": [asdict(used) for used in factor.used],
+        "nuclide": factor.nuclide,
+        "tracer": factor.tracer,
+        "per_suvbw": {name: _normalisation_or_refusal(name, header) for name in NORMALISATIONS},
+        "missing_private_tags": list(factor.missing_private),
+        "notes": [reason.text for reason in factor.reasons],
+    }
+
+
+def _normalisation_or_refusal(name: str, header: PetHeader) -> dict[str, Any]:
+    try:
+        return {"factor": normalisation(name, header), "unit": NORMALISATIONS[name][1]}
+    except Refusal as refusal:
+        return {"refused": refusal.reason.text, "code": refusal.reason.code}

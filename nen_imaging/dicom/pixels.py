@@ -1,0 +1,118 @@
+"""Decode one image: stored values, rescale, padding; and whether Hounsfield units lie where they belong."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    UID,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSNearLossless,
+)
+
+from nen_imaging.contract import Reason, Refusal
+
+AIR_HU = -1024  # also what padding becomes
+_LOSSY = {JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K}  # the last two may be
+
+
+def hounsfield(dataset: Dataset) -> NDArray[np.int16]:
+    """One CT slice in HU, indexed (i, j) = (column, row); padding and all below -1024 become -1024.
+
+    Raises
+    ------
+    Refusal
+        ``ct.not_hu`` for a mask, a colour image or another quantity; ``pixels.undecodable``; ``image.multiframe``.
+    """
+    _require_hounsfield(dataset)
+    stored = stored_values(dataset)
+    values = stored * _number(dataset, "RescaleSlope", 1.0) + _number(dataset, "RescaleIntercept", 0.0)
+    values[is_padding(dataset, stored)] = AIR_HU
+    return np.clip(np.rint(values), AIR_HU, np.iinfo(np.int16).max).astype(np.int16)
+
+
+def activity(dataset: Dataset) -> NDArray[np.float32]:
+    """One PET slice, stored x slope + intercept of that slice, indexed (i, j) = (column, row); padding becomes 0."""
+    stored = stored_values(dataset)
+    slope, intercept = _number(dataset, "RescaleSlope", 1.0), _number(dataset, "RescaleIntercept", 0.0)
+    values = (stored * slope + intercept).astype(np.float32)
+    values[is_padding(dataset, stored)] = 0.0
+    return values
+
+
+def stored_values(dataset: Dataset) -> NDArray[np.integer]:
+    """The stored pixels of a single-frame image, indexed (i, j) = (column, row).
+
+    Unused high bits are cleared (or filled with the sign): old scanners left overlays there.
+    """
+    if int(dataset.get("NumberOfFrames") or 1) > 1:
+        raise Refusal("image.multiframe", f"An image holds {dataset.NumberOfFrames} frames.")
+    if int(dataset.get("SamplesPerPixel") or 1) != 1:
+        raise Refusal("ct.not_hu", "The images hold colours: secondary captures, not measured values.")
+    try:
+        array: NDArray[np.integer] = dataset.pixel_array
+    except Exception as error:  # decoders raise whatever they like
+        syntax = UID(dataset.file_meta.get("TransferSyntaxUID", "") if hasattr(dataset, "file_meta") else "")
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise Refusal(
+            "pixels.undecodable", f"Pixels ({syntax.name or 'unknown syntax'}) cannot be read: {reason}"
+        ) from error
+    if not np.issubdtype(array.dtype, np.integer):
+        raise Refusal("pixels.undecodable", f"Pixels are stored as {array.dtype}, which CT and PET images never are.")
+    unused = 8 * array.dtype.itemsize - int(dataset.get("BitsStored") or 8 * array.dtype.itemsize)
+    if unused > 0:
+        array = (array << unused) >> unused  # arithmetic for signed, logical for unsigned
+    return array.T  # (row, column) -> (i, j)
+
+
+def is_padding(dataset: Dataset, stored: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Where stored values are padding: PixelPaddingValue, or the range from it to its limit."""
+    value = dataset.get("PixelPaddingValue")
+    if value is None or value == "":
+        return np.zeros(stored.shape, bool)
+    limit = dataset.get("PixelPaddingRangeLimit")
+    low, high = sorted((int(value), int(value if limit is None or limit == "" else limit)))
+    return (stored >= low) & (stored <= high)
+
+
+def is_lossy(dataset: Dataset) -> bool:
+    """Whether the image was compressed with loss, by its own word or by its transfer syntax."""
+    if str(dataset.get("LossyImageCompression") or "") == "01":
+        return True
+    return hasattr(dataset, "file_meta") and dataset.file_meta.get("TransferSyntaxUID") in _LOSSY
+
+
+def hounsfield_reasons(array: NDArray[np.int16]) -> list[Reason]:
+    """Whether air and soft tissue lie where they belong; looks at every fourth voxel."""
+    sample = array[::4, ::4, ::2] if array.size > 1_000_000 else array
+    seen = sample[sample > AIR_HU]
+    soft = seen[(seen > -200) & (seen < 300)]
+    if soft.size < 0.02 * sample.size:
+        return [Reason("hu.implausible", f"{100 * soft.size / sample.size:.1f} % of voxels lie in -200 to 300 HU.")]
+    counts, edges = np.histogram(soft, bins=50)
+    peak_hu = float(edges[np.argmax(counts)] + 5)
+    if not -150 <= peak_hu <= 150:
+        return [Reason("hu.implausible", f"The peak of soft tissue lies at {peak_hu:.0f} HU.")]
+    gas = seen[seen < -700]
+    if gas.size > 0.02 * sample.size and float(np.median(gas)) > -750:
+        return [Reason("hu.implausible", f"The darkest voxels lie at {float(np.median(gas)):.0f} HU, air at -1000.")]
+    return []
+
+
+def _require_hounsfield(dataset: Dataset) -> None:
+    kind = str(dataset.get("RescaleType") or "HU").upper()
+    if kind not in ("HU", "HU_MOD", "US"):
+        raise Refusal("ct.not_hu", f"RescaleType is {kind}, need HU.")
+    if int(dataset.get("BitsAllocated") or 16) == 8 or (
+        int(dataset.get("BitsStored") or 16) <= 8 and dataset.get("RescaleIntercept") is None
+    ):
+        raise Refusal("ct.not_hu", "8-bit pixels without a rescale: a mask or a picture, not a CT.")
+
+
+def _number(dataset: Dataset, keyword: str, default: float) -> float:
+    value = dataset.get(keyword)
+    return default if value is None or value == "" else float(value)

@@ -1,0 +1,210 @@
+"""The files of one series become one volume: a CT in HU, a PET in SUVbw. Slices stream through; none is held twice."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+import numpy as np
+import pydicom
+from pydicom import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.multival import MultiValue
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from nen_imaging.contract import Reason, Refusal
+from nen_imaging.dicom.geometry import Plane, arrange, plane_of
+from nen_imaging.dicom.pet_header import pet_header, raw_header
+from nen_imaging.dicom.pixels import AIR_HU, activity, hounsfield, hounsfield_reasons, is_lossy
+from nen_imaging.dicom.regrid import build_volume
+from nen_imaging.dicom.suv import describe, suv_factor
+from nen_imaging.volume import Array, Volume
+
+Files = Iterable[tuple[str, BinaryIO]]
+
+_THICK_MM = 5.0
+
+
+@dataclass(frozen=True)
+class CtImage:
+    """A CT in HU (int16) with what has to be said about it, and facts of its header."""
+
+    volume: Volume
+    reasons: list[Reason]
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PetImage:
+    """A PET in SUVbw (float32) with every value that it rests on (the content of `pet.json`)."""
+
+    volume: Volume
+    reasons: list[Reason]
+    provenance: dict[str, Any]
+
+
+@dataclass
+class _Slices:
+    """The slices of a series as they come in."""
+
+    planes: list[Plane] = field(default_factory=list)
+    digests: list[bytes] = field(default_factory=list)
+    pixels: list[Array | None] = field(default_factory=list)
+    lossy: int = 0
+
+    def add(self, dataset: Dataset, pixels: Array) -> None:
+        self.planes.append(plane_of(dataset))
+        self.digests.append(hashlib.sha256(pixels.tobytes()).digest())
+        self.pixels.append(pixels)
+        self.lossy += is_lossy(dataset)
+
+    def volume(
+        self, *, outside: float, spacing_tolerance_mm: float, resample_uneven: bool = False
+    ) -> tuple[Volume, list[Reason]]:
+        count = len(self.planes)
+        arrangement = arrange(
+            self.planes, self.digests, spacing_tolerance_mm=spacing_tolerance_mm, resample_uneven=resample_uneven
+        )
+        reasons = list(arrangement.reasons)
+        if self.lossy:
+            reasons.append(
+                Reason("pixels.lossy", f"{self.lossy} of {count} images are marked as compressed with loss.")
+            )
+        return build_volume(self.pixels, arrangement, outside=outside), reasons
+
+
+def read_ct(files: Files, *, spacing_tolerance_mm: float = 0.1, resample_uneven: bool = False) -> CtImage:
+    """Read the files of one CT series, in any order.
+
+    Parameters
+    ----------
+    files
+        Name and open stream of each file; a name is never shown, since names may name patients.
+    spacing_tolerance_mm, resample_uneven
+        See `geometry.arrange`.
+
+    Raises
+    ------
+    Refusal
+        ``ct.*``, ``geometry.*``, ``slices.*``, ``pixels.undecodable``, ``image.multiframe``.
+    """
+    slices = _Slices()
+    scouts = 0
+    facts: dict[str, Any] = {}
+    for dataset in _datasets(files):
+        if is_localizer(dataset):
+            scouts += 1
+            continue
+        facts = facts or _facts(dataset)
+        with _naming(dataset):
+            slices.add(dataset, hounsfield(dataset))
+    if scouts and not slices.planes:
+        raise Refusal("ct.localizer", f"All {scouts} images of the series are scouts.")
+    volume, reasons = slices.volume(
+        outside=AIR_HU, spacing_tolerance_mm=spacing_tolerance_mm, resample_uneven=resample_uneven
+    )
+    if scouts:
+        reasons.append(Reason("slices.localizer_dropped", f"{scouts} scouts were left out."))
+    spacing_mm = [round(float(value), 6) for value in volume.spacing_mm]
+    if spacing_mm[2] > _THICK_MM + 0.01:
+        reasons.append(Reason("slices.thick", f"Slices lie {spacing_mm[2]:.1f} mm apart."))
+    reasons += hounsfield_reasons(volume.array)  # type: ignore[arg-type]  # int16 by construction
+    facts |= {
+        "slices": volume.shape[2],
+        "slice_spacing_mm": spacing_mm[2],
+        "pixel_spacing_mm": spacing_mm[:2],
+    }
+    return CtImage(volume, reasons, facts)
+
+
+def read_pet(
+    files: Files, corrections: Mapping[str, str] | None = None, *, spacing_tolerance_mm: float = 0.1
+) -> PetImage:
+    """Read the files of one PET series, in any order, as SUVbw.
+
+    Parameters
+    ----------
+    files
+        Name and open stream of each file.
+    corrections
+        Header values by keyword that a person supplied; they replace the header's.
+    spacing_tolerance_mm
+        See `geometry.arrange`.
+
+    Raises
+    ------
+    Refusal
+        ``pet.*``, ``geometry.*``, ``slices.*``, ``pixels.undecodable``, ``image.multiframe``.
+    """
+    slices = _Slices()
+    headers = []
+    intercepts = set()
+    for dataset in _datasets(files):
+        headers.append(raw_header(dataset))
+        intercepts.add(float(dataset.get("RescaleIntercept") or 0.0))
+        with _naming(dataset):
+            slices.add(dataset, activity(dataset))
+    if not headers:
+        raise Refusal("slices.too_few", "The series holds no image.")
+    header = pet_header(headers, corrections)
+    factor = suv_factor(header)
+    for pixels, per_slice in zip(slices.pixels, factor.per_slice, strict=True):
+        np.multiply(pixels, np.float32(per_slice), out=pixels)  # type: ignore[arg-type]  # none is taken out yet
+    volume, reasons = slices.volume(outside=0.0, spacing_tolerance_mm=spacing_tolerance_mm)
+    reasons += factor.reasons
+    if intercepts != {0.0}:
+        reasons.append(Reason("pet.intercept", f"RescaleIntercept is {max(intercepts, key=abs):g}."))
+    return PetImage(volume, reasons, describe(header, factor))
+
+
+def is_localizer(dataset: Dataset) -> bool:
+    """Whether an image is a scout: no slice of a volume."""
+    return "LOCALIZER" in [str(value).upper() for value in dataset.get("ImageType") or []]
+
+
+def read_dataset(file: BinaryIO, *, pixels: bool = True) -> Dataset:
+    """Read one DICOM file, also without the 128 bytes before it and without file meta information.
+
+    Raises Refusal ``pixels.undecodable`` where it is none.
+    """
+    try:
+        dataset = pydicom.dcmread(file, force=True, stop_before_pixels=not pixels)
+    except (InvalidDicomError, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Refusal("pixels.undecodable", f"A file of the series cannot be read as DICOM: {error}.") from error
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        implicit, little = dataset.original_encoding
+        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
+    return dataset
+
+
+def _datasets(files: Files) -> Iterator[Dataset]:
+    for _, file in files:
+        yield read_dataset(file)
+
+
+class _naming:  # noqa: N801 - reads as a phrase in `with`
+    """Adds to a refusal which image it is about, by InstanceNumber."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.number = dataset.get("InstanceNumber")
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Refusal) and self.number is not None:
+            raise Refusal(error.reason.code, f"Image {self.number}: {error.reason.text}") from error
+
+
+def _facts(dataset: Dataset) -> dict[str, Any]:
+    keywords = {"manufacturer": "Manufacturer", "scanner": "ManufacturerModelName", "kernel": "ConvolutionKernel"}
+    return {name: _plain(dataset.get(keyword)) for name, keyword in keywords.items()}
+
+
+def _plain(value: object) -> str | None:
+    """A header's text; the first of several."""
+    if isinstance(value, MultiValue):
+        value = value[0] if len(value) else None
+    return str(value) if value not in (None, "") else None
