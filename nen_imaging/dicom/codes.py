@@ -1,4 +1,6 @@
-"""What the codes and texts of a radiopharmaceutical mean: nuclide with its half life, and tracer.
+"""What codes and free texts of a header mean: nuclide with its half life, tracer, manufacturer, scanner.
+
+Texts are typed by people and may hold anything: only words that are known here leave this module.
 
 Half lives and codes: REFERENCE section 2 (SNOMED RT values of DICOM PS3.16 CID 4020; DDEP evaluations). A header's
 own half life is used for decay; this table only checks it.
@@ -38,6 +40,14 @@ TRACERS = {
     "PSMA": r"psma|piflufolastat|gozetotide",
 }
 
+_MANUFACTURERS = ("GE", "SIEMENS", "CPS", "PHILIPS", "TOSHIBA", "CANON", "HITACHI", "UIH", "MEDISO")
+_SCANNERS = re.compile(
+    r"(?:Discovery|LightSpeed|HiSpeed|Revolution|Optima|BrightSpeed|SOMATOM|Sensation|Definition|Emotion|Force|Volume ?Zoom"
+    r"|Biograph ?\w*|Brilliance|Ingenuity|Gemini ?\w*|iCT|IQon|Aquilion|Vereos|Spectral CT|uMI|uEXPLORER)"
+    r"(?: (?:[A-Z0-9]{1,6}|Flash|Edge|Ultra|One|Prime|PET/CT|Vision|mCT))*",
+    re.IGNORECASE,
+)
+
 
 def nuclide_of(code: str | None, text: str | None) -> Nuclide | None:
     """The nuclide that a code names or, where there is none, a text (code meaning, radiopharmaceutical)."""
@@ -56,3 +66,15 @@ def tracer_of(text: str | None) -> str | None:
         if text and re.search(pattern, text, re.IGNORECASE):
             return name
     return None
+
+
+def manufacturer_of(text: str | None) -> str | None:
+    """A known manufacturer, in capitals."""
+    words = re.split(r"[\W_]+", (text or "").upper())
+    return next((name for name in _MANUFACTURERS if name in words), None)
+
+
+def scanner_of(text: str | None) -> str | None:
+    """A known family of scanners with its type."""
+    found = _SCANNERS.match((text or "").strip())
+    return found[0] if found else None

@@ -80,7 +80,7 @@ def plane_of(dataset: Dataset) -> Plane:
         )
         row_spacing_mm, column_spacing_mm = _numbers(dataset, "PixelSpacing", 2)
     except (TypeError, ValueError) as error:
-        raise Refusal("geometry.missing", f"A slice's geometry cannot be read: {error}.") from error
+        raise Refusal("geometry.missing", "A slice's position, orientation or spacing holds no numbers.") from error
     if row_spacing_mm <= 0 or column_spacing_mm <= 0:
         raise Refusal("geometry.missing", f"PixelSpacing is {row_spacing_mm:g} x {column_spacing_mm:g} mm.")
     along_row, down_column = _right_angled(cosines[:3], cosines[3:])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
@@ -56,11 +58,10 @@ def stored_values(dataset: Dataset) -> NDArray[np.integer]:
     try:
         array: NDArray[np.integer] = dataset.pixel_array
     except Exception as error:  # decoders raise whatever they like
-        syntax = UID(dataset.file_meta.get("TransferSyntaxUID", "") if hasattr(dataset, "file_meta") else "")
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise Refusal(
-            "pixels.undecodable", f"Pixels ({syntax.name or 'unknown syntax'}) cannot be read: {reason}"
-        ) from error
+        syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID") or ""))
+        name = syntax.name if syntax.is_transfer_syntax else "an unknown transfer syntax"
+        text = re.sub(r"\d+(\.\d+){4,}", "(a UID)", f"{type(error).__name__}: {error}".splitlines()[0])[:200]
+        raise Refusal("pixels.undecodable", f"Pixels in {name} cannot be decoded. {text}") from error
     if not np.issubdtype(array.dtype, np.integer):
         raise Refusal("pixels.undecodable", f"Pixels are stored as {array.dtype}, which CT and PET images never are.")
     unused = 8 * array.dtype.itemsize - int(dataset.get("BitsStored") or 8 * array.dtype.itemsize)
@@ -83,7 +84,7 @@ def is_lossy(dataset: Dataset) -> bool:
     """Whether the image was compressed with loss, by its own word or by its transfer syntax."""
     if str(dataset.get("LossyImageCompression") or "") == "01":
         return True
-    return hasattr(dataset, "file_meta") and dataset.file_meta.get("TransferSyntaxUID") in _LOSSY
+    return dataset.file_meta.get("TransferSyntaxUID") in _LOSSY
 
 
 def hounsfield_reasons(array: NDArray[np.int16]) -> list[Reason]:
@@ -106,7 +107,7 @@ def hounsfield_reasons(array: NDArray[np.int16]) -> list[Reason]:
 def _require_hounsfield(dataset: Dataset) -> None:
     kind = str(dataset.get("RescaleType") or "HU").upper()
     if kind not in ("HU", "HU_MOD", "US"):
-        raise Refusal("ct.not_hu", f"RescaleType is {kind}, need HU.")
+        raise Refusal("ct.not_hu", "RescaleType is none of HU: the images show another quantity.")
     if int(dataset.get("BitsAllocated") or 16) == 8 or (
         int(dataset.get("BitsStored") or 16) <= 8 and dataset.get("RescaleIntercept") is None
     ):

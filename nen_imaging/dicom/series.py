@@ -15,11 +15,13 @@ from pydicom.multival import MultiValue
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from nen_imaging.contract import Reason, Refusal
+from nen_imaging.dicom.codes import manufacturer_of, scanner_of
 from nen_imaging.dicom.geometry import Plane, arrange, plane_of
-from nen_imaging.dicom.pet_header import pet_header, raw_header
+from nen_imaging.dicom.pet_header import PetHeader, pet_header, raw_header
 from nen_imaging.dicom.pixels import AIR_HU, activity, hounsfield, hounsfield_reasons, is_lossy
 from nen_imaging.dicom.regrid import build_volume
-from nen_imaging.dicom.suv import describe, suv_factor
+from nen_imaging.dicom.suv import SuvFactor, describe, suv_factor
+from nen_imaging.dicom.vocabulary import kernel_word
 from nen_imaging.volume import Array, Volume
 
 Files = Iterable[tuple[str, BinaryIO]]
@@ -159,6 +161,13 @@ def read_pet(
     return PetImage(volume, reasons, describe(header, factor))
 
 
+def read_pet_header(files: Files, corrections: Mapping[str, str] | None = None) -> tuple[PetHeader, SuvFactor]:
+    """The header of a PET series and its factors, without its pixels; files in any order, raises as `read_pet`."""
+    headers = [raw_header(read_dataset(file, pixels=False)) for _, file in files]
+    header = pet_header(headers, corrections)
+    return header, suv_factor(header)
+
+
 def is_localizer(dataset: Dataset) -> bool:
     """Whether an image is a scout: no slice of a volume."""
     return "LOCALIZER" in [str(value).upper() for value in dataset.get("ImageType") or []]
@@ -172,7 +181,7 @@ def read_dataset(file: BinaryIO, *, pixels: bool = True) -> Dataset:
     try:
         dataset = pydicom.dcmread(file, force=True, stop_before_pixels=not pixels)
     except (InvalidDicomError, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Refusal("pixels.undecodable", f"A file of the series cannot be read as DICOM: {error}.") from error
+        raise Refusal("pixels.undecodable", f"A file of the series is no DICOM ({type(error).__name__}).") from error
     if "TransferSyntaxUID" not in dataset.file_meta:
         implicit, little = dataset.original_encoding
         explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
@@ -199,12 +208,16 @@ class _naming:  # noqa: N801 - reads as a phrase in `with`
 
 
 def _facts(dataset: Dataset) -> dict[str, Any]:
-    keywords = {"manufacturer": "Manufacturer", "scanner": "ManufacturerModelName", "kernel": "ConvolutionKernel"}
-    return {name: _plain(dataset.get(keyword)) for name, keyword in keywords.items()}
+    """What comparing stagings needs of a header; known words only, since free text may name a patient."""
+    return {
+        "manufacturer": manufacturer_of(_plain(dataset.get("Manufacturer"))),
+        "scanner": scanner_of(_plain(dataset.get("ManufacturerModelName"))),
+        "kernel": kernel_word(_plain(dataset.get("ConvolutionKernel"))),
+    }
 
 
-def _plain(value: object) -> str | None:
+def _plain(value: object) -> str:
     """A header's text; the first of several."""
     if isinstance(value, MultiValue):
         value = value[0] if len(value) else None
-    return str(value) if value not in (None, "") else None
+    return "" if value is None else str(value)

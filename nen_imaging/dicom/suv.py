@@ -10,7 +10,7 @@ is returned beside it with its source; what cannot be decided is refused with th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -28,6 +28,10 @@ _PLAUSIBLE_HEIGHT_M = (0.4, 2.6)
 _PLAUSIBLE_DOSE_BQ = (1e6, 5e10)
 _MOST_HALF_LIVES = 10.0  # after these 0.1 % of the dose is left: no image is made of it
 _DAY = timedelta(days=1)
+_DICOM_UNITS = frozenset(
+    ["PROPCNTS", "PROPCPS", "CPS", "1CM", "1/CM", "CM2", "PCNT", "NONE", "MGMINML", "UMOLMINML", "MLMING", "MLG", "UMOLML", "STDDEV"]
+)
+_DICOM_CORRECTIONS = frozenset(["DECY", "ATTN", "SCAT", "DTIM", "MOTN", "PMOT", "CLN", "RAN", "RADL", "DCAL", "NORM", "SLSENS", "RANSNG", "UNIF"])
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def suv_factor(header: PetHeader) -> SuvFactor:
     if rule is None:  # row 12
         raise Refusal(
             "pet.units",
-            f"{tag_name('Units')} is {header.units or 'missing'}; {', '.join(_UNIT_RULES)} can be converted.",
+            f"{tag_name('Units')} is {_known(header.units, _DICOM_UNITS)}; {', '.join(_UNIT_RULES)} can be converted.",
         )
     ledger = _Ledger(header)
     ledger.use("Units", header.units)
@@ -110,7 +114,7 @@ def suv_factor(header: PetHeader) -> SuvFactor:
 def _require_corrections(header: PetHeader, ledger: _Ledger) -> None:
     """Row 13: attenuation always, decay unless it says that nothing was done about it (row 7)."""
     done = header.corrections_done
-    ledger.use("CorrectedImage", " ".join(sorted(done)) or "missing")
+    ledger.use("CorrectedImage", " ".join(sorted(done & _DICOM_CORRECTIONS)) or "missing")
     if "ATTN" not in done:
         raise Refusal(
             "pet.uncorrected", f"{tag_name('CorrectedImage')} does not name ATTN: attenuation is uncorrected."
@@ -133,7 +137,7 @@ def _from_activity(header: PetHeader, ledger: _Ledger) -> tuple[list[float], str
     if rule is None:
         raise Refusal(
             "pet.uncorrected",
-            f"{tag_name('DecayCorrection')} is {header.decay_correction or 'missing'}; known are "
+            f"{tag_name('DecayCorrection')} is {_known(header.decay_correction, ())}; known are "
             f"{', '.join(_DECAY_RULES)}.",
         )
     ledger.use("DecayCorrection", header.decay_correction)
@@ -167,7 +171,7 @@ def _from_suv(header: PetHeader, ledger: _Ledger) -> tuple[list[float], str]:
         return [1.0] * len(header.slices), "SUVbw already"
     size = _SUV_TYPES.get(kind)
     if size is None:
-        raise Refusal("pet.units", f"Units are GML, and {tag_name('SUVType')} {kind} is none of DICOM's kinds.")
+        raise Refusal("pet.units", f"Units are GML, and {tag_name('SUVType')} is none of DICOM's kinds.")
     ledger.use("SUVType", kind)
     weight_kg, size_kg = _weight_kg(header, ledger), _body_size(size, header, ledger)
     return [weight_kg / size_kg] * len(header.slices), f"SUV ({kind}) x weight / body size"
@@ -218,7 +222,7 @@ def _not_at_all(header: PetHeader, ledger: _Ledger) -> tuple[list[float], str]:
     if "DECY" in header.corrections_done:
         raise Refusal(
             "pet.decay_contradiction",
-            f"{tag_name('DecayCorrection')} is NONE, but {tag_name('CorrectedImage')} names DECY: one of them is wrong.",
+            f"{tag_name('DecayCorrection')} is NONE, but {tag_name('CorrectedImage')} names DECY: one is wrong.",
         )
     half_life_s = _half_life_s(header, ledger)
     earliest = header.earliest_acquisition
@@ -443,9 +447,10 @@ def _body_size(size: body_size.BodySize, header: PetHeader, ledger: _Ledger) -> 
     weight_kg = _weight_kg(header, ledger)
     if size is not body_size.body_surface_m2:
         known = header.sex in ("M", "F")
-        ledger.use("PatientSex", header.sex or "missing", how="" if known else "mean of both sexes' formulas")
+        sex = _known(header.sex, ("M", "F", "O"))
+        ledger.use("PatientSex", sex, how="" if known else "mean of both sexes' formulas")
         if not known:
-            ledger.warn("pet.sex_averaged", f"{tag_name('PatientSex')} is {header.sex or 'missing'}.")
+            ledger.warn("pet.sex_averaged", f"{tag_name('PatientSex')} is {sex}.")
     value = body_size.for_sex(size, weight_kg, height_m, header.sex)
     if value <= 0:
         raise Refusal("pet.height_missing", f"Weight {weight_kg:g} kg and height {height_m:g} m give no body size.")
@@ -496,6 +501,11 @@ def _clock(moment: datetime, scan_start: datetime) -> str:
     """Time of day, and the day relative to the scan's: dates stand in no result."""
     days = (moment.date() - scan_start.date()).days
     return f"{moment.time().isoformat()}" + (f" (day {days:+d})" if days else "")
+
+
+def _known(value: str | None, words: Collection[str]) -> str:
+    """A word to show: free text may name a patient, so only a known one is."""
+    return "missing" if not value else value if value in words else "another word"
 
 
 def _shown(value: float | None) -> str:

@@ -1,0 +1,116 @@
+"""One CT from whatever a person names: a DICOM folder, an archive of one, a single file, or NIfTI.
+
+DICOM goes the way of a whole study (scan, group, score), in a temporary index under a key that nobody keeps.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+
+from nen_imaging.contract import Reason, Refusal, Results
+from nen_imaging.dicom.database import FilesDatabase, files_of_series
+from nen_imaging.dicom.files import open_files
+from nen_imaging.dicom.group import Series, SeriesKind, group_series
+from nen_imaging.dicom.pixels import AIR_HU, hounsfield_reasons
+from nen_imaging.dicom.privacy import Pseudonymiser, pseudonyms
+from nen_imaging.dicom.scan import scan_study
+from nen_imaging.dicom.select import SelectionRules, choose, score_ct
+from nen_imaging.dicom.series import CtImage, read_ct
+from nen_imaging.volume import Volume, read_nifti
+
+
+@dataclass(frozen=True)
+class FoundSeries:
+    """A series of an image that was named, and the paths of its files there."""
+
+    series: Series
+    paths: list[str]
+
+
+def read_image(path: Path, *, spacing_tolerance_mm: float = 0.1, resample_uneven: bool = False) -> CtImage:
+    """Read the CT that a path names.
+
+    Of several CT series of one patient the best is taken, by the same points as in a study, and said so.
+
+    Raises
+    ------
+    Refusal
+        ``image.unreadable``, ``image.several_patients``, ``ct.none``, ``ct.localizer``, ``ct.not_hu`` and whatever
+        `series.read_ct` refuses.
+    """
+    if path.name.endswith((".nii", ".nii.gz")):
+        return _from_nifti(path)
+    found = list_series(path)
+    chosen = _choose(found)
+    image = read_ct(
+        open_files(path, chosen.paths), spacing_tolerance_mm=spacing_tolerance_mm, resample_uneven=resample_uneven
+    )
+    others = sum(one.series.kind == SeriesKind.CT for one in found) - 1
+    if others:
+        text = f"The CT of {image.volume.shape[2]} slices was taken, {others} other CT series were left."
+        image.reasons.append(Reason("image.several_series", text))
+    return image
+
+
+def list_series(path: Path) -> list[FoundSeries]:
+    """Every DICOM series under a path, with its files.
+
+    Raises
+    ------
+    Refusal
+        ``image.unreadable`` where there is no such path, ``study.empty`` where nothing in it is DICOM.
+    """
+    if not path.exists():
+        raise Refusal("image.unreadable", f"There is no {path}.")
+    pseudonymiser = Pseudonymiser(os.urandom(32))
+    with tempfile.TemporaryDirectory(prefix="nen-imaging-") as folder:
+        results = Results(Path(folder))
+        with FilesDatabase(results.files_database) as database:
+            scan_study(path, database, pseudonymiser)
+            patients = pseudonyms(pseudonymiser, database.issuers())
+            series = list(group_series(database, pseudonymiser, patients))
+        found = [FoundSeries(one, files_of_series(results, one.key)[1]) for one in series]
+    if not found:
+        raise Refusal("study.empty", f"Nothing in {path} could be read as a DICOM image.")
+    return found
+
+
+def _choose(found: list[FoundSeries]) -> FoundSeries:
+    candidates = {one.series.key: one for one in found if one.series.kind == SeriesKind.CT}
+    if not candidates:
+        kinds = {one.series.kind for one in found}
+        code = {SeriesKind.NOT_HU: "ct.not_hu", SeriesKind.LOCALIZER: "ct.localizer"}
+        raise Refusal(
+            next((code[kind] for kind in code if kind in kinds), "ct.none"),
+            f"None of {len(found)} series is a CT; they are: {', '.join(sorted(kinds))}.",
+        )
+    patients = {one.series.patient for one in candidates.values()}
+    if len(patients) > 1:
+        raise Refusal("image.several_patients", f"There are CT series of {len(patients)} patients.")
+    series = [one.series for one in candidates.values()]
+    scores = {one.key: score_ct(one, SelectionRules()) for one in series}
+    best = choose(series, scores, {}, None).series
+    assert best is not None  # there is a candidate, and none is banned
+    return candidates[best.key]
+
+
+def _from_nifti(path: Path) -> CtImage:
+    """A CT from NIfTI: finite, in int16; a sheared grid cannot be resampled and is refused."""
+    try:
+        volume = read_nifti(path)
+    except (OSError, EOFError, ValueError, ImageFileError) as error:
+        raise Refusal("image.unreadable", f"{path.name} cannot be read: {error}") from error
+    directions = volume.affine[:3, :3] / volume.spacing_mm
+    if np.abs(directions.T @ directions - np.eye(3)).max() > 1e-3:
+        raise Refusal("geometry.inconsistent", "The axes of the NIfTI file are not at right angles.")
+    values = np.nan_to_num(volume.array.astype(np.float32), nan=AIR_HU)
+    array = np.clip(np.rint(values), AIR_HU, np.iinfo(np.int16).max).astype(np.int16)
+    spacing_mm = [round(float(value), 6) for value in volume.spacing_mm]
+    facts = {"slices": array.shape[2], "slice_spacing_mm": spacing_mm[2], "pixel_spacing_mm": spacing_mm[:2]}
+    return CtImage(Volume(array, volume.affine), hounsfield_reasons(array), facts)

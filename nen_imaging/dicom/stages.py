@@ -1,0 +1,59 @@
+"""The edge of this room: the selected series of a staging become `ct/` and `pet/`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from nen_imaging.contract import CORRECTIONS, CT_SELECTION, PET_SELECTION, Refusal, Results
+from nen_imaging.stage import Outcome, Stage, StageCall, write_json
+from nen_imaging.volume import write_nifti
+
+
+def _import_ct(call: StageCall) -> Outcome:
+    from nen_imaging.dicom.series import read_ct
+
+    selection = _selection(call, CT_SELECTION, "ct.none", "No CT was selected for this staging.")
+    image = read_ct(
+        _files(call, selection),
+        spacing_tolerance_mm=call.options["spacing_tolerance_mm"],
+        resample_uneven=call.options["resample_uneven"],
+    )
+    write_nifti(call.folder / "ct.nii.gz", image.volume)
+    selected = {name: selection.get(name) for name in ("series", "date", "phase_header")}
+    return Outcome(image.reasons, image.facts | selected)
+
+
+def _import_pet(call: StageCall) -> Outcome:
+    from nen_imaging.dicom.pet_header import correction_keyword
+    from nen_imaging.dicom.series import read_pet
+
+    selection = _selection(call, PET_SELECTION, "pet.none", "No PET was selected for this staging.")
+    rows = json.loads(call.input(CORRECTIONS).read_text("utf-8"))["corrections"]
+    try:
+        corrections = {correction_keyword(row["tag"]): str(row["value"]) for row in rows}
+    except ValueError as error:
+        raise Refusal("pet.correction_unknown", str(error)) from error
+    image = read_pet(_files(call, selection), corrections, spacing_tolerance_mm=call.options["spacing_tolerance_mm"])
+    write_nifti(call.folder / "suv.nii.gz", image.volume)
+    write_json(call.folder / "pet.json", image.provenance | {"corrections": rows})
+    facts = {name: selection.get(name) for name in ("series", "date")}
+    return Outcome(image.reasons, facts | {"slices": image.volume.shape[2]})
+
+
+def _selection(call: StageCall, name: str, code: str, text: str) -> dict[str, Any]:
+    selection: dict[str, Any] = json.loads(call.input(name).read_text("utf-8"))
+    if selection["series"] is None:
+        raise Refusal(code, text)
+    return selection
+
+
+def _files(call: StageCall, selection: dict[str, Any]) -> Any:  # noqa: ANN401 - see series.Files
+    from nen_imaging.dicom.database import files_of_series
+    from nen_imaging.dicom.files import open_files
+
+    return open_files(*files_of_series(Results(call.context.results), selection["series"]))
+
+
+IMPORT_CT = Stage("import_ct", 1, _import_ct)
+IMPORT_PET = Stage("import_pet", 1, _import_pet)
