@@ -1,0 +1,236 @@
+"""HTML pages that open from disk and need nothing else: style, figure and pictures stand inside."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nen_imaging.contract import EVENTS_COLUMNS, LESIONS_COLUMNS, REGISTRATION_COLUMNS, RESPONSE_COLUMNS, UPTAKE_COLUMNS
+from nen_imaging.report.sentence import percent
+from nen_imaging.report.staging import StagingResult
+from nen_imaging.report.table import TableRow
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+MOST_LESIONS_SHOWN = 30
+MOST_PICTURE_BYTES = 200_000
+_PICTURE_WIDTHS = (1600, 1200, 900, 600, 400)
+_WORDS = {"ssr": "SSR", "suv": "SUV", "hu": "HU", "tl": "TL", "tv": "TV", "3d": "3D", "pet": "PET"}
+_UNITS = {"mm": "[mm]", "ml": "[ml]", "percent": "[%]"}
+_NOT_SHOWN = ("_x_mm", "_y_mm", "_z_mm")  # points of measurements: for machines
+_NUMBERS_WITHOUT_UNIT = ("lesion", "baseline_value", "nadir_value", "value", "liver_dice", "krenning_modified")
+_NUMBER_ENDINGS = ("_mm", "_ml", "_hu", "_percent", "_max", "_mean", "_suv", "_local", "_global")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table on a page."""
+
+    name: str
+    title: str
+    is_number: bool
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """All that report.html shows of one patient; ``responses``, ``events``, ``registration`` are rows of their CSV."""
+
+    patient: str
+    stagings: Sequence[StagingResult]
+    rows: Sequence[TableRow]
+    responses: Sequence[Mapping[str, str]]
+    events: Sequence[Mapping[str, str]]
+    registration: Sequence[Mapping[str, str]]
+    criterion: str
+    figure: str
+
+
+def render_staging_page(patient: str, rows: Sequence[TableRow]) -> str:
+    """The staging table alone."""
+    return _environment().get_template("staging.html").render(patient=patient, rows=rows, style=_style())
+
+
+def render_report(content: ReportContent) -> str:
+    """The whole report of a patient."""
+    from markupsafe import Markup
+
+    items = [_staging_item(staging, content) for staging in content.stagings]
+    columns = {
+        "responses": _columns(RESPONSE_COLUMNS, leave_out={"staging", "date"}),
+        "events": _columns(EVENTS_COLUMNS, leave_out={"staging"}),
+        "lesions": _columns(LESIONS_COLUMNS),
+        "uptake": _columns(UPTAKE_COLUMNS),
+        "registration": _columns(REGISTRATION_COLUMNS, leave_out={"matrix"}),
+    }
+    return _environment().get_template("report.html").render(
+        patient=content.patient,
+        rows=content.rows,
+        criterion=content.criterion,
+        stagings=items,
+        columns=columns,
+        registration=content.registration,
+        software=_software(content.stagings),
+        figure=Markup(_without_prolog(content.figure)),  # our own figure: matplotlib escapes its texts
+        style=_style(),
+    )  # fmt: skip
+
+
+def render_cohort(**content: Any) -> str:  # noqa: ANN401 - what the template asks for
+    """The page over all patients."""
+    return _environment().get_template("cohort.html").render(style=_style(), **content)
+
+
+def picture_uri(path: Path) -> str | None:
+    """A picture as a JPEG data URI of at most `MOST_PICTURE_BYTES`; None if there is none that can be read."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        picture = Image.open(path).convert("RGB")
+    except (OSError, UnidentifiedImageError):
+        return None
+    for width in _PICTURE_WIDTHS:
+        smaller = picture.copy()
+        smaller.thumbnail((width, width))
+        buffer = io.BytesIO()
+        smaller.save(buffer, format="JPEG", quality=80, optimize=True)
+        encoded = base64.b64encode(buffer.getvalue()).decode()
+        if len(encoded) <= MOST_PICTURE_BYTES:
+            return f"data:image/jpeg;base64,{encoded}"
+    return None
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("nen_imaging.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters["percent"] = lambda value, like=None: percent(
+        float(value), float(value if like is None else like)
+    )
+    environment.filters["rounded"] = rounded
+    return environment
+
+
+@cache
+def _style() -> Any:  # noqa: ANN401 - markup of a file of ours
+    from markupsafe import Markup
+
+    return Markup((Path(__file__).parent / "templates" / "style.css").read_text("utf-8"))
+
+
+def rounded(value: object) -> str:
+    """A number with three significant digits (whole above 100); anything else as it is."""
+    try:
+        number = float(str(value))
+    except ValueError:
+        return str(value)
+    return f"{number:.0f}" if abs(number) >= 100 or number == int(number) else f"{number:.3g}"
+
+
+def _columns(names: Sequence[str], leave_out: frozenset[str] | set[str] = frozenset()) -> list[Column]:
+    shown = [name for name in names if name not in leave_out and not name.endswith(_NOT_SHOWN)]
+    return [Column(name, _title(name), _is_number(name)) for name in shown]
+
+
+def _is_number(column: str) -> bool:
+    return column in _NUMBERS_WITHOUT_UNIT or column.endswith(_NUMBER_ENDINGS)
+
+
+def _title(name: str) -> str:
+    words = name.split("_")
+    unit = _UNITS.get(words[-1], "")
+    words = [_WORDS.get(word, word) for word in (words[:-1] if unit else words)]
+    return " ".join([*words, unit]).strip()
+
+
+def _staging_item(staging: StagingResult, content: ReportContent) -> dict[str, Any]:
+    picture = staging.folders["segment"] / "qc.png" if "segment" in staging.folders else None
+    by_size = sorted(staging.lesions, key=lambda row: -float(row.get("volume_ml") or 0))[:MOST_LESIONS_SHOWN]
+    kept = {row["lesion"] for row in by_size}
+    return {
+        "staging": staging,
+        "sentence": next((row.staging for row in content.rows if row.staging_name == staging.name), ""),
+        "facts": _load_facts(staging),
+        "picture": picture_uri(picture) if picture else None,
+        "picture_path": f"stagings/{staging.name}/segment/qc.png" if picture and picture.is_file() else None,
+        "responses": [_all_of(row, RESPONSE_COLUMNS) for row in content.responses if row["staging"] == staging.name],
+        "events": [_all_of(row, EVENTS_COLUMNS) for row in content.events if row["staging"] == staging.name],
+        "lesions": [_all_of(row, LESIONS_COLUMNS) for row in by_size],
+        "uptake": [_all_of(row, UPTAKE_COLUMNS) for row in staging.uptake if not kept or row["lesion"] in kept],
+        "pet_facts": _pet_facts(staging),
+    }
+
+
+def _all_of(row: Mapping[str, str], columns: Sequence[str]) -> dict[str, str]:
+    return {column: row.get(column, "") for column in columns}
+
+
+def _load_facts(staging: StagingResult) -> list[tuple[str, str]]:
+    """What the load rests on, as name and value; what is not there is left out."""
+    load = staging.load or {}
+    value, low, high = (load.get(f"load_percent{end}") for end in ("", "_low", "_high"))
+    interval = "" if low is None or high is None else f" ({percent(low, value or 0)}–{percent(high, value or 0)})"
+    at_least = "at least " if load.get("truncated") else ""
+    facts = [("hepatic tumour load", "" if value is None else f"{percent(value, value)} %{interval}")]
+    facts += [("band [%]", " or ".join(load.get("bands", ())))]
+    facts += [("liver", _with_unit(load.get("liver_volume_ml"), "ml", at_least))]
+    facts += [("lesions", _with_unit(load.get("lesion_volume_ml"), "ml", at_least))]
+    facts += [("number of lesions", str(load.get("lesions", "")))]
+    facts += [("largest lesion", _with_unit(load.get("largest_lesion_mm"), "mm"))]
+    facts += [("contours by", {"reader": "a reader", "network": "the network"}.get(load.get("source", ""), ""))]
+    network = load.get("network") or {}
+    if network.get("load_percent") is not None:
+        facts += [("load by the network", f"{percent(network['load_percent'], network['load_percent'])} %")]
+    facts += [("contrast phase, measured", (load.get("phase") or {}).get("measured", ""))]
+    ct = staging.records["ct"].facts if "ct" in staging.records else {}
+    facts += [("contrast phase, header", str(ct.get("phase_header") or ""))]
+    facts += [("slice spacing", _with_unit(ct.get("slice_spacing_mm"), "mm"))]
+    return [(name, text) for name, text in facts if text]
+
+
+def _pet_facts(staging: StagingResult) -> list[tuple[str, str]]:
+    organs = staging.organs or {}
+    facts = []
+    for name in ("liver", "spleen", "blood_pool"):
+        organ = organs.get(name) or {}
+        if "suv_mean" in organ:
+            facts.append((f"{name.replace('_', ' ')} SUVmean", rounded(organ["suv_mean"])))
+        elif "refused" in organ:
+            facts.append((name.replace("_", " "), str(organ["refused"])))
+    shift = organs.get("shift") or {}
+    if shift.get("length_mm") is not None:
+        uncertain = f" ± {rounded(shift['uncertainty_mm'])}" if shift.get("uncertainty_mm") is not None else ""
+        facts.append(("PET to CT shift", f"{rounded(shift['length_mm'])}{uncertain} mm"))
+    totals = organs.get("totals") or {}
+    names = {"ssr_tv_ml": "SSR-TV [ml]", "tl_ssr_ml": "TL-SSR [ml]", "ssr_negative_share_percent": "SSR-negative [%]"}
+    facts += [(title, rounded(totals[key])) for key, title in names.items() if totals.get(key) is not None]
+    return facts
+
+
+def _with_unit(value: float | None, unit: str, before: str = "") -> str:
+    return "" if value is None else f"{before}{rounded(value)} {unit}"
+
+
+def _software(stagings: Sequence[StagingResult]) -> list[tuple[str, str]]:
+    """Every version that took part, by program; the network's bundle with the start of its checksum."""
+    found: dict[str, set[str]] = {}
+    for staging in stagings:
+        for record in staging.records.values():
+            for name, version in record.software.items():
+                found.setdefault(name, set()).add(version)
+            if record.options.get("model_sha256"):
+                model = f"{record.options.get('model')} ({record.options['model_sha256'][:12]})"
+                found.setdefault("network", set()).add(model)
+    return [(name, ", ".join(sorted(versions))) for name, versions in sorted(found.items())]
+
+
+def _without_prolog(svg: str) -> str:
+    return svg[svg.index("<svg") :] if "<svg" in svg else ""

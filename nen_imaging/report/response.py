@@ -1,0 +1,28 @@
+"""Which of a staging's responses the table shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+WHOLE_COURSE = "whole course"
+_BASELINE = "baseline"
+
+
+def shown_responses(rows: Iterable[Mapping[str, str]], criterion: str) -> dict[str, Mapping[str, str]]:
+    """By staging, the row of response.csv that the table shows: the criterion of the config, within a therapy line.
+
+    A staging that is also the baseline of a new line shows its class under the line before; the class over the
+    whole course stands in only where no line has one.
+    """
+    shown: dict[str, Mapping[str, str]] = {}
+    for row in rows:
+        if row["criterion"] != criterion:
+            continue
+        current = shown.get(row["staging"])
+        if current is None or _rank(row) < _rank(current):
+            shown[row["staging"]] = row
+    return shown
+
+
+def _rank(row: Mapping[str, str]) -> tuple[bool, bool]:
+    return row["line"] == WHOLE_COURSE, row["response"] == _BASELINE
