@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nen_imaging.contract import EVENTS_COLUMNS, LESIONS_COLUMNS, REGISTRATION_COLUMNS, RESPONSE_COLUMNS, UPTAKE_COLUMNS
 from nen_imaging.report.sentence import percent
 from nen_imaging.report.staging import StagingResult
 from nen_imaging.report.table import TableRow
@@ -21,11 +20,34 @@ if TYPE_CHECKING:
 MOST_LESIONS_SHOWN = 30
 MOST_PICTURE_BYTES = 200_000
 _PICTURE_WIDTHS = (1600, 1200, 900, 600, 400)
-_WORDS = {"ssr": "SSR", "suv": "SUV", "hu": "HU", "tl": "TL", "tv": "TV", "3d": "3D", "pet": "PET"}
-_UNITS = {"mm": "[mm]", "ml": "[ml]", "percent": "[%]"}
-_NOT_SHOWN = ("_x_mm", "_y_mm", "_z_mm")  # points of measurements: for machines
+_RESPONSES = (
+    "line", "criterion", "response", "borderline", "baseline_staging", "baseline_value", "nadir_staging",
+    "nadir_value", "value", "unit", "change_from_baseline_percent", "change_from_nadir_percent", "new_lesions",
+    "reason",
+)  # fmt: skip
+_LESIONS = (
+    "lesion", "volume_ml", "longest_diameter_mm", "perpendicular_diameter_mm", "sphere_diameter_mm", "mean_hu",
+    "measurable", "confluent", "cut_by_border", "probable_cyst",
+)  # fmt: skip
+_UPTAKE = (
+    "lesion", "suv_max", "suv_mean", "suv_peak_local", "ssr_tv_ml", "tumour_to_liver_max", "tumour_to_spleen_max",
+    "krenning_modified", "status", "status_reason", "threshold_rule", "partial_volume",
+)  # fmt: skip
+_EVENTS = ("event", "tracks", "lesions", "counted", "text")
+_REGISTRATION = (
+    "staging", "reference", "method", "liver_dice", "surface_distance_mm", "match_uncertainty_mm", "trusted", "reason",
+)  # fmt: skip
+_TITLES = {
+    "longest_diameter_mm": "longest [mm]", "perpendicular_diameter_mm": "perpendicular [mm]",
+    "sphere_diameter_mm": "sphere [mm]", "mean_hu": "mean [HU]", "suv_max": "SUVmax", "suv_mean": "SUVmean",
+    "suv_peak_local": "SUVpeak, local", "ssr_tv_ml": "SSR-TV [ml]", "tumour_to_liver_max": "tumour/liver (max)",
+    "tumour_to_spleen_max": "tumour/spleen (max)", "krenning_modified": "Krenning, modified",
+    "change_from_baseline_percent": "from baseline [%]", "change_from_nadir_percent": "from nadir [%]",
+    "liver_dice": "liver Dice",
+}  # fmt: skip
+_UNITS = {"mm": "[mm]", "ml": "[ml]", "hu": "[HU]", "percent": "[%]"}
 _NUMBERS_WITHOUT_UNIT = ("lesion", "baseline_value", "nadir_value", "value", "liver_dice", "krenning_modified")
-_NUMBER_ENDINGS = ("_mm", "_ml", "_hu", "_percent", "_max", "_mean", "_suv", "_local", "_global")
+_NUMBER_ENDINGS = ("_mm", "_ml", "_hu", "_percent", "_max", "_mean", "_local")
 
 
 @dataclass(frozen=True)
@@ -62,11 +84,11 @@ def render_report(content: ReportContent) -> str:
 
     items = [_staging_item(staging, content) for staging in content.stagings]
     columns = {
-        "responses": _columns(RESPONSE_COLUMNS, leave_out={"staging", "date"}),
-        "events": _columns(EVENTS_COLUMNS, leave_out={"staging"}),
-        "lesions": _columns(LESIONS_COLUMNS),
-        "uptake": _columns(UPTAKE_COLUMNS),
-        "registration": _columns(REGISTRATION_COLUMNS, leave_out={"matrix"}),
+        "responses": _columns(_RESPONSES),
+        "events": _columns(_EVENTS),
+        "lesions": _columns(_LESIONS),
+        "uptake": _columns(_UPTAKE),
+        "registration": _columns(_REGISTRATION),
     }
     return _environment().get_template("report.html").render(
         patient=content.patient,
@@ -74,7 +96,7 @@ def render_report(content: ReportContent) -> str:
         criterion=content.criterion,
         stagings=items,
         columns=columns,
-        registration=content.registration,
+        registration=[_all_of(row, _REGISTRATION) for row in content.registration],
         software=_software(content.stagings),
         figure=Markup(_without_prolog(content.figure)),  # our own figure: matplotlib escapes its texts
         style=_style(),
@@ -132,23 +154,21 @@ def rounded(value: object) -> str:
         number = float(str(value))
     except ValueError:
         return str(value)
-    return f"{number:.0f}" if abs(number) >= 100 or number == int(number) else f"{number:.3g}"
+    return f"{number:.0f}" if abs(number) >= 100 or number.is_integer() else f"{number:.3g}"
 
 
-def _columns(names: Sequence[str], leave_out: frozenset[str] | set[str] = frozenset()) -> list[Column]:
-    shown = [name for name in names if name not in leave_out and not name.endswith(_NOT_SHOWN)]
-    return [Column(name, _title(name), _is_number(name)) for name in shown]
+def _columns(names: Sequence[str]) -> list[Column]:
+    return [Column(name, _title(name), _is_number(name)) for name in names]
 
 
 def _is_number(column: str) -> bool:
     return column in _NUMBERS_WITHOUT_UNIT or column.endswith(_NUMBER_ENDINGS)
 
 
-def _title(name: str) -> str:
-    words = name.split("_")
-    unit = _UNITS.get(words[-1], "")
-    words = [_WORDS.get(word, word) for word in (words[:-1] if unit else words)]
-    return " ".join([*words, unit]).strip()
+def _title(column: str) -> str:
+    words = column.split("_")
+    unit = _UNITS.get(words[-1])
+    return _TITLES.get(column) or " ".join([*words[:-1], unit] if unit else words)
 
 
 def _staging_item(staging: StagingResult, content: ReportContent) -> dict[str, Any]:
@@ -161,10 +181,10 @@ def _staging_item(staging: StagingResult, content: ReportContent) -> dict[str, A
         "facts": _load_facts(staging),
         "picture": picture_uri(picture) if picture else None,
         "picture_path": f"stagings/{staging.name}/segment/qc.png" if picture and picture.is_file() else None,
-        "responses": [_all_of(row, RESPONSE_COLUMNS) for row in content.responses if row["staging"] == staging.name],
-        "events": [_all_of(row, EVENTS_COLUMNS) for row in content.events if row["staging"] == staging.name],
-        "lesions": [_all_of(row, LESIONS_COLUMNS) for row in by_size],
-        "uptake": [_all_of(row, UPTAKE_COLUMNS) for row in staging.uptake if not kept or row["lesion"] in kept],
+        "responses": [_all_of(row, _RESPONSES) for row in content.responses if row["staging"] == staging.name],
+        "events": [_all_of(row, _EVENTS) for row in content.events if row["staging"] == staging.name],
+        "lesions": [_all_of(row, _LESIONS) for row in by_size],
+        "uptake": [_all_of(row, _UPTAKE) for row in staging.uptake if not kept or row["lesion"] in kept],
         "pet_facts": _pet_facts(staging),
     }
 
