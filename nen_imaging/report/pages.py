@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nen_imaging.report.response import is_borderline
 from nen_imaging.report.sentence import percent
 from nen_imaging.report.staging import StagingResult
 from nen_imaging.report.table import TableRow
@@ -21,9 +22,8 @@ MOST_LESIONS_SHOWN = 30
 MOST_PICTURE_BYTES = 200_000
 _PICTURE_WIDTHS = (1600, 1200, 900, 600, 400)
 _RESPONSES = (
-    "line", "criterion", "response", "borderline", "baseline_staging", "baseline_value", "nadir_staging",
-    "nadir_value", "value", "unit", "change_from_baseline_percent", "change_from_nadir_percent", "new_lesions",
-    "reason",
+    "line", "criterion", "response", "value", "baseline", "change_from_baseline_percent", "nadir",
+    "change_from_nadir_percent", "new_lesions", "reason",
 )  # fmt: skip
 _LESIONS = (
     "lesion", "volume_ml", "longest_diameter_mm", "perpendicular_diameter_mm", "sphere_diameter_mm", "mean_hu",
@@ -46,7 +46,7 @@ _TITLES = {
     "liver_dice": "liver Dice",
 }  # fmt: skip
 _UNITS = {"mm": "[mm]", "ml": "[ml]", "hu": "[HU]", "percent": "[%]"}
-_NUMBERS_WITHOUT_UNIT = ("lesion", "baseline_value", "nadir_value", "value", "liver_dice", "krenning_modified")
+_NUMBERS_WITHOUT_UNIT = ("lesion", "liver_dice", "krenning_modified")
 _NUMBER_ENDINGS = ("_mm", "_ml", "_hu", "_percent", "_max", "_mean", "_local")
 
 
@@ -180,8 +180,8 @@ def _staging_item(staging: StagingResult, content: ReportContent) -> dict[str, A
         "sentence": next((row.staging for row in content.rows if row.staging_name == staging.name), ""),
         "facts": _load_facts(staging),
         "picture": picture_uri(picture) if picture else None,
-        "picture_path": f"stagings/{staging.name}/segment/qc.png" if picture and picture.is_file() else None,
-        "responses": [_all_of(row, _RESPONSES) for row in content.responses if row["staging"] == staging.name],
+        "picture_path": f"../stagings/{staging.name}/segment/qc.png" if picture and picture.is_file() else None,
+        "responses": [_response_cells(row) for row in content.responses if row["staging"] == staging.name],
         "events": [_all_of(row, _EVENTS) for row in content.events if row["staging"] == staging.name],
         "lesions": [_all_of(row, _LESIONS) for row in by_size],
         "uptake": [_all_of(row, _UPTAKE) for row in staging.uptake if not kept or row["lesion"] in kept],
@@ -191,6 +191,23 @@ def _staging_item(staging: StagingResult, content: ReportContent) -> dict[str, A
 
 def _all_of(row: Mapping[str, str], columns: Sequence[str]) -> dict[str, str]:
     return {column: row.get(column, "") for column in columns}
+
+
+def _response_cells(row: Mapping[str, str]) -> dict[str, str]:
+    """A row of response.csv with values, units and their stagings in one cell each."""
+    unit = row.get("unit", "")
+    borderline = " (borderline)" if is_borderline(row) else ""
+
+    def measured(value: str, staging: str = "") -> str:
+        text = f"{rounded(value)} {unit}".strip() if value else ""
+        return f"{text} ({staging})" if text and staging else text
+
+    return _all_of(row, _RESPONSES) | {
+        "response": f"{row.get('response', '')}{borderline}",
+        "value": measured(row.get("value", "")),
+        "baseline": measured(row.get("baseline_value", ""), row.get("baseline_staging", "")),
+        "nadir": measured(row.get("nadir_value", ""), row.get("nadir_staging", "")),
+    }
 
 
 def _load_facts(staging: StagingResult) -> list[tuple[str, str]]:

@@ -26,3 +26,8 @@ def shown_responses(rows: Iterable[Mapping[str, str]], criterion: str) -> dict[s
 
 def _rank(row: Mapping[str, str]) -> tuple[bool, bool]:
     return row["line"] == WHOLE_COURSE, row["response"] == _BASELINE
+
+
+def is_borderline(row: Mapping[str, str]) -> bool:
+    """Whether the interval of a value crosses the threshold, so that another class would do as well."""
+    return str(row.get("borderline", "")).lower() in ("yes", "true", "1")

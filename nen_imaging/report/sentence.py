@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from nen_imaging.contract import Reason
+from nen_imaging.report.response import is_borderline
 from nen_imaging.report.staging import StagingResult
 
 RESPONSE_WORDS = {
@@ -89,7 +90,7 @@ def percent(value: float, like: float) -> str:
 def _response_part(response: Mapping[str, str] | None) -> str:
     code = (response or {}).get("response", "")
     if code in RESPONSE_WORDS:
-        borderline = " (borderline)" if str((response or {}).get("borderline")).lower() in ("true", "yes") else ""
+        borderline = " (borderline)" if is_borderline(response or {}) else ""
         return f"Hepatic {RESPONSE_WORDS[code]}{borderline}."
     if code == _BASELINE:
         return "Baseline."

@@ -39,7 +39,7 @@ def summarize(results: Results) -> Summary:
     lines += [f"{counts.measured} stagings measured, {counts.refused} refused, {counts.failed} failed."]
     lines += [_failure_line(row) for row in cohort.failures if row["state"] == State.REFUSED]
     lines += [_failure_line(row) for row in cohort.failures if row["state"] != State.REFUSED]
-    lines += [f"{len(cohort.review)} remarks to look at: {results.cohort / 'review.csv'}"] if cohort.review else []
+    lines += [f"Remarks to look at: {len(cohort.review)}, in {results.cohort / 'review.csv'}"] if cohort.review else []
     return Summary("\n".join(lines), counts.measured, counts.refused, counts.failed)
 
 
