@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ _LOOK_AT = {
 }  # fmt: skip
 
 Row = dict[str, Any]
+_Errors = Mapping[tuple[str, str, str], Row]
 
 
 @dataclass(frozen=True)
@@ -76,15 +77,12 @@ def build_cohort(results: Results) -> CohortSummary:
 
 def read_cohort(results: Results) -> Cohort:
     """Read every active staging and patient of the index, and the records of what failed."""
-    cohort = Cohort([], [], [])
-    stagings = active_stagings(results)
-    errors = _errors(results)
-    for patient, rows in stagings.items():
-        responses = _responses(results, patient)
-        for row in rows:
-            _add_staging(cohort, results, row, responses, errors)
-        for stage in PATIENT_STAGES:
-            _add_stage(cohort, results, errors, stage, patient, None)
+    cohort, errors = Cohort([], [], []), _errors(results)
+    for patient, rows in active_stagings(results).items():
+        of_patient = _read_patient(results, patient, rows, errors)
+        cohort.stagings.extend(of_patient.stagings)
+        cohort.review.extend(of_patient.review)
+        cohort.failures.extend(of_patient.failures)
     return cohort
 
 
@@ -97,20 +95,20 @@ def active_stagings(results: Results) -> dict[str, list[dict[str, str]]]:
     return found
 
 
-def _add_staging(
-    cohort: Cohort,
-    results: Results,
-    row: Mapping[str, str],
-    responses: Mapping[str, Mapping[str, str]],
-    errors: Mapping[tuple[str, str, str], Row],
-) -> None:
-    patient, name = row["patient"], row["staging"]
-    folders = {FOLDER_OF_STAGE[stage]: results.stage_folder(stage, patient, name) for stage in STAGING_STAGES}
-    staging = read_staging(name, folders)
-    for stage in STAGING_STAGES:
-        if row["has_pet"] == "yes" or stage not in _PET_STAGES:
-            _add_stage(cohort, results, errors, stage, patient, name)
-    cohort.stagings.append(_cohort_row(results, patient, staging, responses.get(name, {})))
+def _read_patient(results: Results, patient: str, rows: Sequence[Mapping[str, str]], errors: _Errors) -> Cohort:
+    cohort = Cohort([], [], [])
+    responses = _responses(results, patient)
+    for row in rows:
+        name = row["staging"]
+        folders = {FOLDER_OF_STAGE[stage]: results.stage_folder(stage, patient, name) for stage in STAGING_STAGES}
+        for stage in STAGING_STAGES:
+            if row["has_pet"] == "yes" or stage not in _PET_STAGES:
+                _add_stage(cohort, results, errors, stage, patient, name)
+        staging = read_staging(name, folders)
+        cohort.stagings.append(_cohort_row(results, patient, staging, responses.get(name, {})))
+    for stage in PATIENT_STAGES:
+        _add_stage(cohort, results, errors, stage, patient, None)
+    return cohort
 
 
 def _cohort_row(results: Results, patient: str, staging: StagingResult, response: Mapping[str, str]) -> Row:
@@ -143,12 +141,12 @@ def _cohort_row(results: Results, patient: str, staging: StagingResult, response
 def _add_stage(
     cohort: Cohort,
     results: Results,
-    errors: Mapping[tuple[str, str, str], Row],
+    errors: _Errors,
     stage: str,
     patient: str,
     staging: str | None,
 ) -> None:
-    """Add a stage's reasons to review or failures, each reason once per staging: where it arose."""
+    """Add a stage's reasons to a patient's review or failures, each reason once per staging: where it arose."""
     folder = results.stage_folder(stage, patient, staging)
     where = {"patient": patient, "staging": staging or ""}
     error = errors.get((patient, staging or "", stage))
@@ -157,7 +155,7 @@ def _add_stage(
         return
     record = _record(folder)
     if record is None:
-        if not any(row["state"] == FAILED and row["patient"] == patient for row in cohort.failures):
+        if not any(row["state"] == FAILED for row in cohort.failures):  # else it is what did not run after a failure
             text, remedy = f"There is no result of {stage}: it was not run, or was stopped.", "Run again."
             cohort.failures.append(
                 {**where, "stage": stage, "state": FAILED, "code": "", "text": text, "remedy": remedy}
@@ -173,8 +171,7 @@ def _add_stage(
 
 def _append_once(rows: list[Row], row: Row, *, but: str) -> None:
     content = {key: value for key, value in row.items() if key != but}
-    recent = rows[-20:]  # of the same staging
-    if not any(content == {key: value for key, value in other.items() if key != but} for other in recent):
+    if not any(content == {key: value for key, value in other.items() if key != but} for other in rows):
         rows.append(row)
 
 
@@ -192,7 +189,7 @@ def _responses(results: Results, patient: str) -> dict[str, Mapping[str, str]]:
     return shown_responses(read_table(folder / "response.csv"), criterion)
 
 
-def _errors(results: Results) -> dict[tuple[str, str, str], Row]:
+def _errors(results: Results) -> _Errors:
     """What failed, by patient, staging ('' for a patient's stage) and stage; an unreadable record is told as it is."""
     return {key: content for path in sorted((results.logs / "errors").rglob("*.json")) for key, content in _error(path)}
 

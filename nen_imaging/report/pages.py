@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nen_imaging.report.response import is_borderline
+from nen_imaging.report.facts import load_facts, pet_facts, response_cells, rounded, software_versions
 from nen_imaging.report.sentence import percent
 from nen_imaging.report.staging import StagingResult
 from nen_imaging.report.table import TableRow
@@ -33,6 +33,7 @@ _UPTAKE = (
     "lesion", "suv_max", "suv_mean", "suv_peak_local", "ssr_tv_ml", "tumour_to_liver_max", "tumour_to_spleen_max",
     "krenning_modified", "status", "status_reason", "threshold_rule", "partial_volume",
 )  # fmt: skip
+_PET_VALUES = ("name", "value", "unit", "tag", "source")
 _EVENTS = ("event", "tracks", "lesions", "counted", "text")
 _REGISTRATION = (
     "staging", "reference", "method", "liver_dice", "surface_distance_mm", "match_uncertainty_mm", "trusted", "reason",
@@ -88,6 +89,7 @@ def render_report(content: ReportContent) -> str:
         "events": _columns(_EVENTS),
         "lesions": _columns(_LESIONS),
         "uptake": _columns(_UPTAKE),
+        "pet_values": _columns(_PET_VALUES),
         "registration": _columns(_REGISTRATION),
     }
     return _environment().get_template("report.html").render(
@@ -97,7 +99,7 @@ def render_report(content: ReportContent) -> str:
         stagings=items,
         columns=columns,
         registration=[_all_of(row, _REGISTRATION) for row in content.registration],
-        software=_software(content.stagings),
+        software=software_versions(content.stagings),
         figure=Markup(_without_prolog(content.figure)),  # our own figure: matplotlib escapes its texts
         style=_style(),
     )  # fmt: skip
@@ -148,15 +150,6 @@ def _style() -> Any:  # noqa: ANN401 - markup of a file of ours
     return Markup((Path(__file__).parent / "templates" / "style.css").read_text("utf-8"))
 
 
-def rounded(value: object) -> str:
-    """A number with three significant digits (whole above 100); anything else as it is."""
-    try:
-        number = float(str(value))
-    except ValueError:
-        return str(value)
-    return f"{number:.0f}" if abs(number) >= 100 or number.is_integer() else f"{number:.3g}"
-
-
 def _columns(names: Sequence[str]) -> list[Column]:
     return [Column(name, _title(name), _is_number(name)) for name in names]
 
@@ -178,95 +171,22 @@ def _staging_item(staging: StagingResult, content: ReportContent) -> dict[str, A
     return {
         "staging": staging,
         "sentence": next((row.staging for row in content.rows if row.staging_name == staging.name), ""),
-        "facts": _load_facts(staging),
+        "facts": load_facts(staging),
         "picture": picture_uri(picture) if picture else None,
         "picture_path": f"../stagings/{staging.name}/segment/qc.png" if picture and picture.is_file() else None,
-        "responses": [_response_cells(row) for row in content.responses if row["staging"] == staging.name],
+        "responses": [
+            _all_of(response_cells(row), _RESPONSES) for row in content.responses if row["staging"] == staging.name
+        ],
         "events": [_all_of(row, _EVENTS) for row in content.events if row["staging"] == staging.name],
         "lesions": [_all_of(row, _LESIONS) for row in by_size],
         "uptake": [_all_of(row, _UPTAKE) for row in staging.uptake if not kept or row["lesion"] in kept],
-        "pet_facts": _pet_facts(staging),
+        "pet_facts": pet_facts(staging),
+        "pet_values": [_all_of(row, _PET_VALUES) for row in (staging.pet or {}).get("values", ())],
     }
 
 
-def _all_of(row: Mapping[str, str], columns: Sequence[str]) -> dict[str, str]:
+def _all_of(row: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any]:
     return {column: row.get(column, "") for column in columns}
-
-
-def _response_cells(row: Mapping[str, str]) -> dict[str, str]:
-    """A row of response.csv with values, units and their stagings in one cell each."""
-    unit = row.get("unit", "")
-    borderline = " (borderline)" if is_borderline(row) else ""
-
-    def measured(value: str, staging: str = "") -> str:
-        text = f"{rounded(value)} {unit}".strip() if value else ""
-        return f"{text} ({staging})" if text and staging else text
-
-    return _all_of(row, _RESPONSES) | {
-        "response": f"{row.get('response', '')}{borderline}",
-        "value": measured(row.get("value", "")),
-        "baseline": measured(row.get("baseline_value", ""), row.get("baseline_staging", "")),
-        "nadir": measured(row.get("nadir_value", ""), row.get("nadir_staging", "")),
-    }
-
-
-def _load_facts(staging: StagingResult) -> list[tuple[str, str]]:
-    """What the load rests on, as name and value; what is not there is left out."""
-    load = staging.load or {}
-    value, low, high = (load.get(f"load_percent{end}") for end in ("", "_low", "_high"))
-    interval = "" if low is None or high is None else f" ({percent(low, value or 0)}–{percent(high, value or 0)})"
-    at_least = "at least " if load.get("truncated") else ""
-    facts = [("hepatic tumour load", "" if value is None else f"{percent(value, value)} %{interval}")]
-    facts += [("band [%]", " or ".join(load.get("bands", ())))]
-    facts += [("liver", _with_unit(load.get("liver_volume_ml"), "ml", at_least))]
-    facts += [("lesions", _with_unit(load.get("lesion_volume_ml"), "ml", at_least))]
-    facts += [("number of lesions", str(load.get("lesions", "")))]
-    facts += [("largest lesion", _with_unit(load.get("largest_lesion_mm"), "mm"))]
-    facts += [("contours by", {"reader": "a reader", "network": "the network"}.get(load.get("source", ""), ""))]
-    network = load.get("network") or {}
-    if network.get("load_percent") is not None:
-        facts += [("load by the network", f"{percent(network['load_percent'], network['load_percent'])} %")]
-    facts += [("contrast phase, measured", (load.get("phase") or {}).get("measured", ""))]
-    ct = staging.records["ct"].facts if "ct" in staging.records else {}
-    facts += [("contrast phase, header", str(ct.get("phase_header") or ""))]
-    facts += [("slice spacing", _with_unit(ct.get("slice_spacing_mm"), "mm"))]
-    return [(name, text) for name, text in facts if text]
-
-
-def _pet_facts(staging: StagingResult) -> list[tuple[str, str]]:
-    organs = staging.organs or {}
-    facts = []
-    for name in ("liver", "spleen", "blood_pool"):
-        organ = organs.get(name) or {}
-        if "suv_mean" in organ:
-            facts.append((f"{name.replace('_', ' ')} SUVmean", rounded(organ["suv_mean"])))
-        elif "refused" in organ:
-            facts.append((name.replace("_", " "), str(organ["refused"])))
-    shift = organs.get("shift") or {}
-    if shift.get("length_mm") is not None:
-        uncertain = f" ± {rounded(shift['uncertainty_mm'])}" if shift.get("uncertainty_mm") is not None else ""
-        facts.append(("PET to CT shift", f"{rounded(shift['length_mm'])}{uncertain} mm"))
-    totals = organs.get("totals") or {}
-    names = {"ssr_tv_ml": "SSR-TV [ml]", "tl_ssr_ml": "TL-SSR [ml]", "ssr_negative_share_percent": "SSR-negative [%]"}
-    facts += [(title, rounded(totals[key])) for key, title in names.items() if totals.get(key) is not None]
-    return facts
-
-
-def _with_unit(value: float | None, unit: str, before: str = "") -> str:
-    return "" if value is None else f"{before}{rounded(value)} {unit}"
-
-
-def _software(stagings: Sequence[StagingResult]) -> list[tuple[str, str]]:
-    """Every version that took part, by program; the network's bundle with the start of its checksum."""
-    found: dict[str, set[str]] = {}
-    for staging in stagings:
-        for record in staging.records.values():
-            for name, version in record.software.items():
-                found.setdefault(name, set()).add(version)
-            if record.options.get("model_sha256"):
-                model = f"{record.options.get('model')} ({record.options['model_sha256'][:12]})"
-                found.setdefault("network", set()).add(model)
-    return [(name, ", ".join(sorted(versions))) for name, versions in sorted(found.items())]
 
 
 def _without_prolog(svg: str) -> str:

@@ -53,6 +53,13 @@ MARKERS = [
     ("2016-07", "5-HIAA (urine)", "10915", "mg/24 h", "", "published"),
     ("2017-11-14", "5-HIAA (urine)", "900", "mg/24 h", "", "illustrative"),
 ]
+PET = {
+    "kind": "SUVbw", "unit": "g/ml", "rule": "BQML, decay-corrected to scan start", "tracer": "68Ga-DOTATOC",
+    "values": [
+        {"name": "PatientWeight", "value": 72.0, "unit": "kg", "tag": "(0010,1030)", "source": "corrections.csv"},
+        {"name": "RadionuclideTotalDose", "value": 1.5e8, "unit": "Bq", "tag": "(0018,1074)", "source": "header"},
+    ],
+}  # fmt: skip
 OPTIONS = {
     "criterion": "load", "date_format": "month", "load_progression_percent": 20.0, "load_progression_points": 5.0,
     "load_response_percent": 30.0, "recist_progression_percent": 20.0, "recist_progression_mm": 5.0,
@@ -137,7 +144,7 @@ def write_staging(
             "totals": {"ssr_tv_ml": 0.0, "tl_ssr_ml": 0.0, "hottest_lesion": 1, "coldest_lesion": 3,
                        "ssr_negative_share_percent": 100.0, "ssr_status": "negative"},
         }  # fmt: skip
-        write_stage(of("import_pet"), "import_pet", files={"pet.json": {"kind": "SUVbw"}})
+        write_stage(of("import_pet"), "import_pet", files={"pet.json": PET})
         write_stage(of("uptake"), "uptake", files={"organs.json": organs, "uptake.csv": (UPTAKE_COLUMNS, uptake)})
 
 

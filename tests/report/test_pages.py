@@ -10,6 +10,7 @@ import pytest
 from fake_results import PATIENT, load_json, picture, timeline
 from PIL import Image
 
+from nen_imaging.report.facts import rounded
 from nen_imaging.report.figures import course_figure
 from nen_imaging.report.pages import (
     MOST_PICTURE_BYTES,
@@ -17,7 +18,6 @@ from nen_imaging.report.pages import (
     picture_uri,
     render_report,
     render_staging_page,
-    rounded,
 )
 from nen_imaging.report.staging import StagingResult
 from nen_imaging.report.table import build_table

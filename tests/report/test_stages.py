@@ -7,6 +7,7 @@ from fake_results import (
     LOADS,
     OPTIONS,
     PATIENT,
+    PET,
     refuse_staging,
     report_inputs,
     timeline,
@@ -91,3 +92,11 @@ def test_without_timeline_and_follow_up_the_loads_remain(tmp_path):
     write_json(results.patient(PATIENT) / TIMELINE, timeline() | {"therapies": [], "markers": [], "findings": []})
     run(results)
     assert [float(row["load_percent"]) for row in table(results, "staging.csv")] == list(LOADS.values())
+
+
+def test_every_value_behind_an_suv_stands_in_the_report(tmp_path):
+    results = write_founding_case(tmp_path)
+    run(results)
+    page = (results.stage_folder("report", PATIENT) / "report.html").read_text("utf-8")
+    for value in PET["values"]:
+        assert value["tag"] in page and value["source"] in page
