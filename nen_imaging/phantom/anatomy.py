@@ -7,48 +7,14 @@ Coordinates are RAS mm with the origin in the middle of the trunk, at the height
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from nen_imaging.phantom.canvas import Canvas, Lattice, Mask, smooth_minimum
 from nen_imaging.phantom.liver import add_hepatic_vessels, liver_shape
+from nen_imaging.phantom.organs import LIVER_ORGANS, Organ
 from nen_imaging.volume import FloatArray, Volume
-
-
-class Organ(IntEnum):
-    """What a voxel of the organ map is."""
-
-    AIR = 0
-    FAT = 1
-    MUSCLE = 2
-    BONE = 3
-    CORTEX = 4
-    DISC = 5
-    LUNG = 6
-    HEART = 7
-    LIVER = 8
-    SPLEEN = 9
-    KIDNEY_CORTEX = 10
-    KIDNEY_MEDULLA = 11
-    STOMACH_WALL = 12
-    STOMACH_CONTENT = 13
-    GAS = 14
-    AORTA = 15
-    CAVA = 16
-    PORTAL_VEIN = 17
-    HEPATIC_VEIN = 18
-    BOWEL = 19
-    STOOL = 20
-    GALLBLADDER = 21
-    PANCREAS = 22
-    TABLE = 23
-    SKIN = 24
-    LUNG_VESSEL = 25
-
-
-LIVER_ORGANS = (Organ.LIVER, Organ.PORTAL_VEIN, Organ.HEPATIC_VEIN)
 
 
 @dataclass(frozen=True)
@@ -101,7 +67,10 @@ def digital_patient(
     lowest_mm: float = -200.0,
     liver_volume_ml: float | None = None,
 ) -> Anatomy:
-    """The same patient for the same seed, at any voxel size and in any field of view.
+    """Draw a patient: the same one for the same seed.
+
+    The body keeps its shape at every voxel size. Fine vessels follow the grid, and a field of view that cuts the
+    liver makes it fill what is left: crop the volumes instead, to see a truncated liver.
 
     Parameters
     ----------
@@ -123,14 +92,15 @@ def digital_patient(
     x, y, z = (c + (np.arange(n) + 0.5) * s for c, n, s in zip(corner, counts, spacing, strict=True))
     build = Build.drawn(rng)
     canvas = Canvas.empty(Lattice((x, y, z)), rng)
-    _paint_body(canvas, build, rng, liver_volume_ml or rng.uniform(1200, 2500))
+    shape = _paint_body(canvas, build, rng, liver_volume_ml or rng.uniform(1200, 2500))
     affine = np.diag([*spacing, 1.0])
     affine[:3, 3] = x[0], y[0], z[0]
-    liver = np.isin(canvas.organs, LIVER_ORGANS) & canvas.ellipsoid((60, 0, -60), (260, 260, 260))
+    liver = shape & np.isin(canvas.organs, LIVER_ORGANS)
     return Anatomy(Volume(canvas.organs, affine), Volume(liver, affine), build, seed)
 
 
-def _paint_body(canvas: Canvas, build: Build, rng: np.random.Generator, liver_volume_ml: float) -> None:
+def _paint_body(canvas: Canvas, build: Build, rng: np.random.Generator, liver_volume_ml: float) -> Mask:
+    """Paint every organ, later ones over earlier ones, and return the shape that the liver had."""
     skin_depth = _depth_under_skin(canvas, build)
     cavity_depth = _depth_in_cavity(canvas, build, skin_depth)
     diaphragm = _height_of_diaphragm(canvas, build, rng)
@@ -149,8 +119,9 @@ def _paint_body(canvas: Canvas, build: Build, rng: np.random.Generator, liver_vo
     _paint_behind_peritoneum(canvas, build, abdomen, rng)
     _paint_great_vessels(canvas, build, inside)
     _paint_gallbladder(canvas, liver, rng)
-    add_hepatic_vessels(canvas, build.spine_y, (Organ.LIVER, Organ.PORTAL_VEIN, Organ.HEPATIC_VEIN), rng)
+    add_hepatic_vessels(canvas, build.spine_y, rng)
     _paint_table(canvas, build)
+    return liver
 
 
 def _depth_under_skin(canvas: Canvas, build: Build) -> FloatArray:
@@ -174,7 +145,7 @@ def _depth_in_cavity(canvas: Canvas, build: Build, skin_depth: FloatArray) -> Fl
 
 
 def _height_of_diaphragm(canvas: Canvas, build: Build, rng: np.random.Generator) -> FloatArray:
-    """z of the diaphragm over every point: two domes that fall to the ribs, deepest behind."""
+    """Height of the diaphragm over every point: domes that fall to the ribs, deepest behind."""
     right = ((canvas.x - 70) / 95) ** 2 + ((canvas.y - 15) / 105) ** 2
     left = ((canvas.x + 70) / 95) ** 2 + ((canvas.y - 15) / 105) ** 2
     middle = (canvas.x / 90) ** 2 + ((canvas.y - 40) / 75) ** 2  # the heart rests here
@@ -250,10 +221,10 @@ def _paint_chest(canvas: Canvas, build: Build, chest: Mask, diaphragm: FloatArra
     canvas.paint(Organ.FAT, canvas.ellipsoid(centre, semi_axes + 6, tilt) & above & chest)
     canvas.paint(Organ.MUSCLE, canvas.ellipsoid(centre, semi_axes, tilt) & above & chest)
     canvas.paint(
-        Organ.HEART, canvas.ellipsoid(centre + [14, -2, 0], semi_axes * [0.6, 0.75, 0.8], tilt) & above & chest
+        Organ.HEART, canvas.ellipsoid(np.add(centre, (14, -2, 0)), semi_axes * [0.6, 0.75, 0.8], tilt) & above & chest
     )
     canvas.paint(
-        Organ.HEART, canvas.ellipsoid(centre + [-24, 2, -2], semi_axes * [0.36, 0.5, 0.55], tilt) & above & chest
+        Organ.HEART, canvas.ellipsoid(np.add(centre, (-24, 2, -2)), semi_axes * [0.36, 0.5, 0.55], tilt) & above & chest
     )
     oesophagus = _column(canvas, (-14, build.spine_y + 38, 0), 9, 8)
     canvas.paint(Organ.MUSCLE, chest & oesophagus)
@@ -283,14 +254,15 @@ def _paint_gut(canvas: Canvas, build: Build, room: Mask, rng: np.random.Generato
 
 def _paint_stomach(canvas: Canvas, build: Build, room: Mask, front: float, rng: np.random.Generator) -> None:
     fill = rng.uniform(0.65, 1.1)
-    path = [
+    textbook = [
         (-62, build.spine_y + 45, build.dome - 45), (-68, build.spine_y + 75, -25), (-52, front - 38, -60),
         (-12, front - 34, -82), (26, front - 48, -74),
     ]  # fmt: skip
-    radii = fill * np.array([38, 36, 30, 22, 14])
-    canvas.paint(Organ.FAT, canvas.tube(path, [*(radii + 5)]) & room)
-    canvas.paint(Organ.STOMACH_WALL, canvas.tube(path, [*radii]) & room)
-    lumen = canvas.tube(path, [*(radii - 4.5)]) & room
+    path = np.array(textbook) + rng.normal(0, 7, (5, 3))
+    radii = fill * np.array([38, 36, 30, 22, 14]) * rng.uniform(0.88, 1.12, 5)
+    canvas.paint(Organ.FAT, canvas.tube(path, radii + 5) & room)
+    canvas.paint(Organ.STOMACH_WALL, canvas.tube(path, radii) & room)
+    lumen = canvas.tube(path, radii - 4.5) & room
     canvas.paint(Organ.STOMACH_CONTENT, lumen)
     heights = canvas.y[lumen]
     if heights.size:  # gas rises to the front of a patient on the back
@@ -302,7 +274,7 @@ def _paint_spleen(canvas: Canvas, build: Build, abdomen: Mask, rng: np.random.Ge
     centre = np.array([32 - side, build.spine_y + 22, build.dome - 72 + rng.normal(0, 8)])
     turn = Rotation.from_euler("zx", [-28 + rng.normal(0, 8), 25 + rng.normal(0, 8)], degrees=True).as_matrix()
     semi_axes = np.array([30, 56, 48]) * rng.uniform(0.8, 1.2)
-    hilum = canvas.ellipsoid(centre + [34, 14, 0], semi_axes * [0.9, 0.8, 0.9], turn)
+    hilum = canvas.ellipsoid(np.add(centre, (34, 14, 0)), semi_axes * [0.9, 0.8, 0.9], turn)
     spleen = canvas.ellipsoid(centre, semi_axes, turn) & ~hilum & abdomen
     canvas.paint(Organ.SPLEEN, spleen)
 
@@ -324,7 +296,7 @@ def _paint_behind_peritoneum(canvas: Canvas, build: Build, abdomen: Mask, rng: n
         canvas.paint(Organ.KIDNEY_CORTEX, kidney)
         pyramids = canvas.ellipsoid(centre, semi_axes - 8, turn) & (canvas.lattice.random_field(rng, 8.0) > -0.6)
         canvas.paint(Organ.KIDNEY_MEDULLA, pyramids & kidney)
-        sinus = canvas.ellipsoid(centre + [side * -16, 9, 0], semi_axes * [0.62, 0.34, 0.5], turn)
+        sinus = canvas.ellipsoid(np.add(centre, (side * -16, 9, 0)), semi_axes * [0.62, 0.34, 0.5], turn)
         canvas.paint(Organ.FAT, sinus & abdomen)
 
 

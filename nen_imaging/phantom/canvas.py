@@ -92,7 +92,7 @@ class Canvas:
         mask[box] = sum((turned[a] / np.float32(semi_axes[a])) ** 2 for a in range(3)) < 1
         return mask
 
-    def tube(self, points_mm: Sequence[ArrayLike], radii_mm: Sequence[float]) -> Mask:
+    def tube(self, points_mm: Sequence[ArrayLike] | FloatArray, radii_mm: Sequence[float] | FloatArray) -> Mask:
         """Where a chain of rounded cones lies, through points of given radii."""
         mask = np.zeros(self.organs.shape, bool)
         points = [np.asarray(point, float) for point in points_mm]
@@ -105,7 +105,7 @@ class Canvas:
         box = self._box(np.minimum(start, end) - radius, np.maximum(start, end) + radius)
         offset = [c[box] - np.float32(m) for c, m in zip((self.x, self.y, self.z), start, strict=True)]
         along = (end - start).astype(np.float32)
-        share = sum(o * a for o, a in zip(offset, along, strict=True)) / np.float32(max(along @ along, 1e-6))
+        share = sum(o * a for o, a in zip(offset, along, strict=True)) / np.float32(max(float(along @ along), 1e-6))
         share = np.clip(share, 0, 1)
         distance2 = sum((o - share * a) ** 2 for o, a in zip(offset, along, strict=True))
         mask[box] |= distance2 < (first_mm + share * np.float32(last_mm - first_mm)) ** 2

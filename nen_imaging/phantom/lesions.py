@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from nen_imaging.phantom.anatomy import LIVER_ORGANS, Anatomy, Organ
+from nen_imaging.phantom.anatomy import Anatomy
 from nen_imaging.phantom.canvas import Lattice
 from nen_imaging.volume import FloatArray
 
@@ -72,7 +72,7 @@ def new_lesions(
                 centre_mm=(float(centre[0]), float(centre[1]), float(centre[2])),
                 size=float(np.exp(rng.normal(0, 0.55))),
                 axes=tuple(np.exp(rng.normal(0, 0.14, 3))),
-                contrast_hu=tuple(float(hu) for hu in contrast),
+                contrast_hu=(float(contrast[0]), float(contrast[1]), float(contrast[2])),
                 rim_hu=rim * rng.uniform(0.5, 1.2),
                 necrosis_hu=necrosis * rng.uniform(0.3, 1.3),
                 edge=edge * rng.uniform(0.7, 1.3),
@@ -95,6 +95,8 @@ def course(
 
     Parameters
     ----------
+    anatomy, seed
+        Whose liver, and what is drawn in it.
     loads_percent
         Lesion volume over liver volume at each staging; met to within one voxel.
     count
@@ -154,9 +156,3 @@ def _normalised_distance(anatomy: Anatomy, lesions: Sequence[Lesion]) -> tuple[F
         closer = distance < best
         best[closer], nearest[closer] = distance[closer], n
     return best, nearest
-
-
-def liver_parenchyma(anatomy: Anatomy, lesions: LesionMap) -> NDArray[np.bool_]:
-    """Liver without lesions and vessels."""
-    organs = anatomy.organs.array
-    return np.isin(organs, LIVER_ORGANS) & (organs == Organ.LIVER) & (lesions.instances == 0)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import ndimage
 
 from nen_imaging.phantom.canvas import Canvas, Mask, smooth_minimum
+from nen_imaging.phantom.organs import Organ
 from nen_imaging.volume import FloatArray
 
 LEAF_RADIUS_MM = 1.6
@@ -58,21 +60,20 @@ def _largest_part(mask: Mask) -> Mask:
     return parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
 
 
-def add_hepatic_vessels(canvas: Canvas, spine_y: float, organs: tuple[int, int, int], rng: np.random.Generator) -> None:
-    """Paint the portal and the hepatic veins; `organs` are the codes of liver, portal and hepatic vein."""
-    liver_code, portal_code, hepatic_code = organs
-    liver = canvas.organs == liver_code
+def add_hepatic_vessels(canvas: Canvas, spine_y: float, rng: np.random.Generator) -> None:
+    """Paint the portal vein with its tree, and the hepatic veins, into the liver on the canvas."""
+    liver = canvas.organs == Organ.LIVER
     places = np.stack([c[liver] for c in (canvas.x, canvas.y, canvas.z)], axis=1).astype(float)
     if not len(places):
         return
     hilum = np.array([30, spine_y + 66, -28.0])
-    trunk = [(2, spine_y + 56, -78), (14, spine_y + 60, -58), hilum]
-    around = liver | (canvas.organs == 1)
-    canvas.paint(portal_code, canvas.tube(trunk, [6.5, 7, 6.5]) & around)
+    trunk: list[ArrayLike] = [(2, spine_y + 56, -78), (14, spine_y + 60, -58), hilum]
+    around = liver | (canvas.organs == Organ.FAT)
+    canvas.paint(Organ.PORTAL_VEIN, canvas.tube(trunk, [6.5, 7, 6.5]) & around)
     outflow = np.array([22, spine_y + 52, float(np.quantile(places[:, 2], 0.97)) - 8])
-    for code, root, leaves in ((portal_code, hilum, 34), (hepatic_code, outflow, 26)):
+    for vein, root, leaves in ((Organ.PORTAL_VEIN, hilum, 34), (Organ.HEPATIC_VEIN, outflow, 26)):
         for start, end, radius in vessel_tree(root, places[rng.integers(len(places), size=leaves)]):
-            canvas.paint(code, canvas.tube([start, end], [radius, radius]) & liver)
+            canvas.paint(vein, canvas.tube([start, end], [radius, radius]) & liver)
 
 
 def vessel_tree(root: FloatArray, leaves: FloatArray) -> list[tuple[FloatArray, FloatArray, float]]:

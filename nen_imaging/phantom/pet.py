@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from nen_imaging.phantom.anatomy import Anatomy, Organ
+from nen_imaging.phantom.anatomy import Anatomy
 from nen_imaging.phantom.lesions import LesionMap
+from nen_imaging.phantom.organs import Organ
 from nen_imaging.volume import FloatArray, Volume, grid_with_spacing, resample
 
 # Organ -> SUVbw (mean over patients); every other tissue has that of muscle. Patients deviate by 15 %.
@@ -69,7 +70,8 @@ def scan_pet(
     affine[:3, 3] += shift_mm
     shape, grid = grid_with_spacing(suv, np.full(3, spacing_mm))
     seen = resample(Volume(blurred, affine), shape, grid)
+    seen_suv = np.clip(seen.array.astype(np.float32), 0, None)
     grain = ndimage.gaussian_filter(rng.standard_normal(shape, np.float32), 0.7)
     grain /= max(float(grain.std()), 1e-6)
-    deviation = noise * 5.0 * np.sqrt(np.clip(seen.array, 0, None) / 5.0)
-    return seen.with_array(np.clip(seen.array + deviation * grain, 0, None).astype(np.float32))
+    deviation = noise * 5.0 * np.sqrt(seen_suv / 5.0)
+    return seen.with_array(np.clip(seen_suv + deviation * grain, 0, None).astype(np.float32))

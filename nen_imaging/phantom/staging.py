@@ -53,12 +53,20 @@ def staging(
 
     Parameters
     ----------
+    anatomy
+        The patient, without disease.
     load_percent
-        Hepatic tumour load, 0 to 75. Lesions are drawn unless `lesions` (of a `course`) are given, whose load counts.
+        Hepatic tumour load, 0 to 75. Lesions are drawn unless `lesions` are given, whose load counts.
     seed
         Of lesions, contrast, texture and noise.
+    phase
+        Of the contrast medium.
+    lesions
+        The map of one staging of a `course`.
     scanner
         Drawn unless given.
+    with_pet, pet_shift_mm
+        Whether there is a PET, and how far the patient moved (RAS) before it.
     """
     rng = np.random.default_rng([anatomy.seed, seed, 4])
     if lesions is None:
@@ -67,7 +75,8 @@ def staging(
     hu = anatomy.organs.with_array(hounsfield_units(anatomy, lesions, phase, rng))
     ct = scan_ct(hu, scanner, rng)
     labels, instances = _truth_on_slices(anatomy, lesions, scanner)
-    suv, suv_of_lesion = None, {}
+    suv: Volume | None = None
+    suv_of_lesion: dict[int, float] = {}
     if with_pet:
         true, suv_of_lesion = true_suv(anatomy, lesions, rng)
         suv = scan_pet(anatomy.organs.with_array(true), rng, shift_mm=pet_shift_mm)
@@ -84,7 +93,7 @@ def _truth_on_slices(anatomy: Anatomy, lesions: LesionMap, scanner: CtScanner) -
     thickness_mm = scanner.slice_thickness_mm
     liver = thick_slices(anatomy.liver, thickness_mm)
     lesion = thick_slices(anatomy.liver.with_array(lesions.instances > 0), thickness_mm)
-    inside, diseased = liver.array >= 0.5, (lesion.array >= 0.5)
+    inside, diseased = liver.array.astype(float) >= 0.5, lesion.array.astype(float) >= 0.5
     labels = np.where(inside & diseased, 2, inside).astype(np.uint8)
     count = round(liver.spacing_mm[2] / anatomy.liver.spacing_mm[2])
     slabs = lesions.instances[:, :, : liver.shape[2] * count].reshape(*labels.shape, count)
@@ -94,7 +103,7 @@ def _truth_on_slices(anatomy: Anatomy, lesions: LesionMap, scanner: CtScanner) -
 
 def _truth(labels: Volume, instances: Volume, suv_of_lesion: dict[int, float]) -> Truth:
     voxel_ml = labels.voxel_volume_ml
-    liver_ml, lesion_ml = float((labels.array > 0).sum()) * voxel_ml, float((labels.array == 2).sum()) * voxel_ml
+    liver_ml, lesion_ml = float(np.count_nonzero(labels.array)) * voxel_ml, float((labels.array == 2).sum()) * voxel_ml
     voxels = np.bincount(instances.array.ravel())
     volumes = {n: float(voxels[n]) * voxel_ml for n in range(1, len(voxels)) if voxels[n]}
     load = 100 * lesion_ml / liver_ml if liver_ml else 0.0

@@ -9,13 +9,16 @@ from enum import StrEnum
 
 import numpy as np
 
-from nen_imaging.phantom.anatomy import LIVER_ORGANS, Anatomy, Organ
+from nen_imaging.phantom.anatomy import Anatomy
 from nen_imaging.phantom.canvas import Lattice
 from nen_imaging.phantom.lesions import LesionMap
+from nen_imaging.phantom.organs import LIVER_ORGANS, Organ
 from nen_imaging.volume import FloatArray
 
 
 class Phase(StrEnum):
+    """When after the injection of contrast medium the liver is scanned."""
+
     NATIVE = "native"
     ARTERIAL = "arterial"
     PORTAL_VENOUS = "portal venous"
