@@ -1,4 +1,4 @@
-"""Which of a staging's responses the table shows."""
+"""Which of a staging's responses the table shows, and what a reader says instead."""
 
 from __future__ import annotations
 
@@ -26,6 +26,26 @@ def shown_responses(rows: Iterable[Mapping[str, str]], criterion: str) -> dict[s
 
 def _rank(row: Mapping[str, str]) -> tuple[bool, bool]:
     return row["line"] == WHOLE_COURSE, row["response"] == _BASELINE
+
+
+def with_reader(
+    shown: Mapping[str, Mapping[str, str]], readings: Iterable[Mapping[str, str]]
+) -> dict[str, Mapping[str, str]]:
+    """Lay a reader's responses (``reading`` is ``response``) over the computed ones, which stay beside them.
+
+    A row that a reader changed has the computed class under ``computed``, and a reason that names both.
+    """
+    together = dict(shown)
+    for reading in readings:
+        if reading.get("reading") != "response" or not reading.get("value"):
+            continue
+        row = together.get(reading["staging"], {})
+        computed = row.get("response", "")
+        reason = f"by a reader: {reading.get('reason', '')}; computed: {computed or 'none'}, {row.get('reason', '')}"
+        together[reading["staging"]] = {
+            **row, "response": reading["value"], "computed": computed, "borderline": "", "reason": reason.strip(", ")
+        }  # fmt: skip
+    return together
 
 
 def is_borderline(row: Mapping[str, str]) -> bool:

@@ -91,7 +91,10 @@ def _response_part(response: Mapping[str, str] | None) -> str:
     code = (response or {}).get("response", "")
     if code in RESPONSE_WORDS:
         borderline = " (borderline)" if is_borderline(response or {}) else ""
-        return f"Hepatic {RESPONSE_WORDS[code]}{borderline}."
+        reader = (
+            f" (by a reader; computed {response['computed'] or 'none'})" if response and "computed" in response else ""
+        )
+        return f"Hepatic {RESPONSE_WORDS[code]}{borderline}{reader}."
     if code == _BASELINE:
         return "Baseline."
     if code == "NE":

@@ -20,7 +20,7 @@ _STAGING_FOLDERS = ("ct", "segment", "measure", "pet", "uptake")
 def _report(call: StageCall) -> Outcome:
     from nen_imaging.report.figures import course_figure
     from nen_imaging.report.pages import ReportContent, render_report, render_staging_page
-    from nen_imaging.report.response import shown_responses
+    from nen_imaging.report.response import shown_responses, with_reader
     from nen_imaging.report.table import build_table
 
     stagings = _stagings(call)
@@ -30,7 +30,7 @@ def _report(call: StageCall) -> Outcome:
         name: read_table(follow / f"{name}.csv") if follow else [] for name in ("registration", "tracks", "events")
     }
     responses = _responses(stagings, timeline, tables, call.options)
-    shown = shown_responses(responses, call.options["criterion"])
+    shown = with_reader(shown_responses(responses, call.options["criterion"]), timeline.get("readings", ()))
     rows = build_table(stagings, timeline, shown, date_format=call.options["date_format"])
     figure = course_figure(stagings, timeline)
     patient = str(timeline.get("patient", ""))

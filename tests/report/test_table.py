@@ -8,7 +8,7 @@ import pytest
 from fake_results import LOADS, timeline, write_founding_case, write_staging
 
 from nen_imaging.contract import Reason, Results
-from nen_imaging.report.response import shown_responses
+from nen_imaging.report.response import shown_responses, with_reader
 from nen_imaging.report.staging import StagingResult, read_staging
 from nen_imaging.report.table import build_table
 
@@ -119,3 +119,13 @@ def test_shown_response_prefers_the_line_before_over_a_new_baseline_and_the_whol
     for order in (rows, rows[::-1]):
         assert shown_responses(order, "load")["2017-05-16"]["response"] == "PD"
     assert shown_responses(rows[:1], "load")["2017-05-16"]["response"] == "SD"
+
+
+def test_a_reader_overrides_and_both_classes_are_shown(founding_case, classes):
+    reading = {"staging": "2018-09-11", "reading": "response", "value": "SD", "reason": "confluent lesions"}
+    shown = with_reader(classes, [reading, {"staging": "2018-09-11", "reading": "benign", "value": "", "lesion": "3"}])
+    (row,) = [row for row in build_table(founding_case, timeline(), shown) if row.staging_name == "2018-09-11"]
+    assert row.response == "SD"
+    assert "Hepatic stable disease (by a reader; computed PR)." in row.staging
+    assert "confluent lesions" in row.response_basis and "computed: PR" in row.response_basis
+    assert classes["2018-09-11"]["response"] == "PR"
