@@ -59,7 +59,6 @@ class SegmentConfig(_Section):
     """The network."""
 
     model: str | None = Field(None, description="bundle of models/registry.yaml; empty: its default")
-    flips: bool = Field(False, description="also segment the mirrored image and average: slower, smoother")
 
 
 class MeasureConfig(_Section):

@@ -1,0 +1,136 @@
+"""Networks on a device: build, load, choose CUDA or CPU, slide over a volume."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from nen_imaging.segmentation.bundle import Bundle, BundleError, Inference, NetworkInference, read_inference, verify
+from nen_imaging.stage import StageError
+
+if TYPE_CHECKING:
+    import torch
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A bundle's networks in memory, with how to run them."""
+
+    inference: Inference
+    liver: torch.nn.Module
+    lesion: torch.nn.Module
+
+
+def build_network(definition: Mapping[str, Any]) -> torch.nn.Module:
+    """A MONAI network from its definition: `_target_` names a class of `monai.networks.nets`, the rest are arguments.
+
+    Only classes of that module are built: a bundle's JSON cannot call anything else.
+    """
+    from monai.networks import nets
+
+    arguments = {key: value for key, value in definition.items() if key != "_target_"}
+    module, _, name = str(definition.get("_target_", "")).rpartition(".")
+    network = getattr(nets, name, None) if module in ("", "monai.networks.nets") else None
+    if not isinstance(network, type):
+        raise BundleError(f"`_target_` {definition.get('_target_')!r} is no network of monai.networks.nets.")
+    return network(**arguments)
+
+
+def load_model(bundle: Bundle) -> Model:
+    """Verify a bundle and load its networks onto the CPU; a bundle loaded before is not read again."""
+    if bundle.sha256 not in _LOADED:
+        verify(bundle)
+        inference = read_inference(bundle)
+        networks = (_load_network(bundle, part) for part in (inference.liver, inference.lesion))
+        _LOADED.clear()  # one at a time: a second one would only cost memory
+        _LOADED[bundle.sha256] = Model(inference, *networks)
+    return _LOADED[bundle.sha256]
+
+
+_LOADED: dict[str, Model] = {}
+
+
+def _load_network(bundle: Bundle, part: NetworkInference) -> torch.nn.Module:
+    """A network in float32 from weights stored with 16 bits."""
+    import torch
+    from safetensors.torch import load_file
+
+    network = build_network(part.network_def)
+    weights = {name: value.float() for name, value in load_file(bundle.folder / part.weights).items()}
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise BundleError(f"Bundle {bundle.name}: {part.weights} does not fit its network_def. {error}") from error
+    return network.eval().to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+
+
+def choose_device(requested: str) -> tuple[str, str]:
+    """The device to use for `auto`, `cpu` or `cuda`, and a note where `auto` had to settle for the CPU.
+
+    Raises StageError where CUDA was asked for by name and is not there.
+    """
+    import torch
+
+    if requested == "cpu":
+        return "cpu", ""
+    if torch.cuda.is_available():
+        return "cuda", ""
+    if requested == "auto":
+        return "cpu", "no CUDA device"
+    raise StageError("CUDA was asked for, but torch finds no CUDA device. Use --device auto or cpu.")
+
+
+def with_fallback(device: str, work: Callable[[str], T]) -> tuple[T, str, str]:
+    """Do the work on a device, or again on the CPU if the device's memory ran out.
+
+    Returns its result, the device it was done on, and a note if that is not the one that was meant.
+    """
+    import torch
+
+    try:
+        return work(device), device, ""
+    except torch.cuda.OutOfMemoryError:
+        note = f"{device} ran out of memory"
+        logger.warning("%s: segmenting on the CPU instead, which takes longer.", note)
+    torch.cuda.empty_cache()
+    return work("cpu"), "cpu", note
+
+
+def predict(
+    network: torch.nn.Module, channels: torch.Tensor, patch: tuple[int, int, int], overlap: float, device: str
+) -> torch.Tensor:
+    """Logits (2, i, j, k), float32 on the CPU, of an image (channels, i, j, k) at least as large as the patch.
+
+    One patch at a time: the networks normalise over what they see at once.
+    """
+    import torch
+    from monai.inferers import sliding_window_inference
+
+    network = network.to(device)
+    with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=_bf16_is_fast(device)):
+        logits = sliding_window_inference(
+            channels[None],
+            patch,
+            sw_batch_size=1,
+            predictor=lambda window: network(window.to(memory_format=torch.channels_last_3d)).float(),
+            overlap=overlap,
+            mode="gaussian",
+            sw_device=device,
+            device="cpu",
+        )
+    return logits[0]
+
+
+def _bf16_is_fast(device: str) -> bool:
+    """Whether the device computes with 16-bit floats; elsewhere they are emulated, slowly."""
+    import torch
+
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    has_instructions = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return bool(has_instructions())

@@ -1,0 +1,83 @@
+"""From probabilities to one liver with its lesions. The rules are few, and each is a function here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Mask = NDArray[np.bool_]
+Floats = NDArray[np.float32]
+
+LIVER, LESION = 1, 2
+PART_SHARE = (
+    0.10  # a separate part this large, relative to the largest, is liver too (after resection, or cut by the field)
+)
+OUTSIDE_MM = 10.0  # a lesion may reach this far out of the liver that was found: it is given back to the liver
+CONTENT_HU = 50.0  # a slice whose values span less holds no anatomy
+
+
+def main_parts(mask: Mask, share: float = PART_SHARE) -> tuple[Mask, int]:
+    """The largest connected part of a mask and those of at least ``share`` of it; also how many these are."""
+    from scipy.ndimage import label
+
+    parts, count = label(mask)
+    if count <= 1:
+        return mask, count
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    kept = sizes >= max(1.0, share * sizes.max())
+    return kept[parts], int(kept.sum())
+
+
+def without_holes(mask: Mask) -> Mask:
+    """Background that the mask encloses in 3-D becomes mask."""
+    from scipy.ndimage import binary_fill_holes
+
+    return np.asarray(binary_fill_holes(mask))
+
+
+def near(mask: Mask, distance_mm: float, spacing_mm: float) -> Mask:
+    """The mask grown by a distance on an isotropic grid."""
+    from scipy.ndimage import distance_transform_edt
+
+    return np.asarray(distance_transform_edt(~mask) * spacing_mm <= distance_mm)
+
+
+def one_organ(liver: Floats, lesion: Floats, spacing_mm: float) -> tuple[Floats, Floats, int]:
+    """Probabilities of liver (with lesions) and lesions, cleaned so that a threshold of one half gives one organ.
+
+    Parts far from the liver vanish; lesions count only in the liver or within `OUTSIDE_MM` of it, where they
+    become liver; enclosed holes are liver. Returns also the number of the liver's separate parts.
+    """
+    found, _ = main_parts(liver >= 0.5)
+    lesion = np.where(near(found, OUTSIDE_MM, spacing_mm), lesion, 0.0).astype(np.float32)
+    whole, parts = main_parts(found | (lesion >= 0.5))
+    filled = without_holes(whole)
+    liver = np.maximum(liver, lesion)
+    liver = np.where(filled, np.maximum(liver, np.where(whole, 0.0, 1.0)), np.minimum(liver, 0.49)).astype(np.float32)
+    return liver, np.where(filled, lesion, np.minimum(lesion, 0.49)).astype(np.float32), parts
+
+
+def is_truncated(liver: Mask, image: NDArray[Any], spacing_mm: NDArray[np.floating], area_mm2: float = 100.0) -> bool:
+    """Whether the liver touches, with more than that area, the first or last slice with content, or a lateral face.
+
+    Axes are LPS: slices lie along the last.
+    """
+    slices = [k for k in range(image.shape[2]) if np.ptp(image[::4, ::4, k]) > CONTENT_HU]
+    if not slices:
+        return False
+    faces = {
+        float(spacing_mm[0] * spacing_mm[1]): (liver[:, :, slices[0]], liver[:, :, slices[-1]]),
+    }
+    touching = [int(face.sum()) * pixel for pixel, pair in faces.items() for face in pair]
+    sides = (
+        ((liver[0], liver[-1]), float(spacing_mm[1] * spacing_mm[2])),
+        (
+            (liver[:, 0], liver[:, -1]),
+            float(spacing_mm[0] * spacing_mm[2]),
+        ),
+    )
+    touching += [int(face.sum()) * pixel for pair, pixel in sides for face in pair]
+    return max(touching) > area_mm2

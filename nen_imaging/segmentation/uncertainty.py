@@ -1,0 +1,70 @@
+"""How sure the networks are: members whose loads spread, and signs that an image is unlike the training data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+THRESHOLDS = (0.25, 0.75)  # of the fused probability: members beside the one at one half
+TRUSTED_DICE = 0.80  # overlap of the two networks' livers below which an image is unlike training data
+TRUSTED_PARENCHYMA_HU = (0.0, 200.0)
+TRUSTED_UNDECIDED_SHARE = 0.25  # liver voxels with a probability of 0.2 to 0.8, relative to the liver
+
+
+def load_spread(liver: NDArray[np.bool_], fused: Floats, members: tuple[Floats, ...]) -> tuple[float, ...]:
+    """Loads in percent by which the interval of the load is judged.
+
+    Parameters
+    ----------
+    liver
+        The final liver with its lesions.
+    fused
+        Calibrated lesion probability that the labels come from.
+    members
+        Lesion probabilities of single networks, on the same grid.
+
+    Returns
+    -------
+    tuple of float
+        The fused load first, then its expectation (sum of probabilities), the loads at other thresholds, and the
+        load of each member. Empty without a liver.
+    """
+    volume = int(liver.sum())
+    if volume == 0:
+        return ()
+    inside = fused[liver]
+    loads = [
+        float((inside >= 0.5).mean()),
+        float(inside.mean()),
+        *(float((inside >= threshold).mean()) for threshold in THRESHOLDS),
+        *(float((member[liver] >= 0.5).mean()) for member in members),
+    ]
+    return tuple(round(100.0 * load, 3) for load in loads)
+
+
+def unlike_training(coarse_liver: Floats, fine_liver: Floats, parenchyma_hu: float) -> str:
+    """What makes an image unlike the training data, as a sentence; empty if nothing does.
+
+    ``coarse_liver`` and ``fine_liver`` are the two networks' liver probabilities on one grid.
+    """
+    low, high = TRUSTED_PARENCHYMA_HU
+    if not low <= parenchyma_hu <= high:
+        return f"The liver's parenchyma has {parenchyma_hu:.0f} HU; known are {low:.0f} to {high:.0f}."
+    dice = overlap(coarse_liver >= 0.5, fine_liver >= 0.5)
+    if dice < TRUSTED_DICE:
+        return f"The two networks disagree on the liver (Dice {dice:.2f}, trusted from {TRUSTED_DICE})."
+    liver = fine_liver >= 0.5
+    undecided = float(((fine_liver > 0.2) & (fine_liver < 0.8)).sum() / max(1, int(liver.sum())))
+    if undecided > TRUSTED_UNDECIDED_SHARE:
+        return f"The network is undecided on {100 * undecided:.0f} % of the liver."
+    return ""
+
+
+def overlap(first: NDArray[Any], second: NDArray[Any]) -> float:
+    """Dice of two masks; 1 if both are empty."""
+    total = int(first.sum()) + int(second.sum())
+    return 2.0 * float(np.logical_and(first, second).sum()) / total if total else 1.0

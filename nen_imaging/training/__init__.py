@@ -1,0 +1,1 @@
+"""Labelled CT -> a bundle in `models/`: data, synthetic lesions, augmentation, loop, export."""

@@ -1,0 +1,196 @@
+"""A case -> a synthetic variant of it -> a randomly placed, deformed and degraded patch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nen_imaging.segmentation.preprocess import AIR_HU, InputScaling, lesion_channels, windowed
+from nen_imaging.training.data import LESION, Case, parenchyma_hu
+from nen_imaging.training.lesions import add_lesions, smooth_noise
+from nen_imaging.training.recipes import LesionRecipe, NetworkRecipe
+
+if TYPE_CHECKING:
+    import torch
+
+UNLABELLED_WEIGHT = 0.3  # of `no lesion` in a liver whose lesions were never labelled
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A case with synthetic lesions and another contrast phase; patches are drawn from it."""
+
+    hu: NDArray[np.float32]
+    label: NDArray[np.uint8]
+    spacing_mm: NDArray[np.floating]
+    reference_hu: float
+    lesions_known: bool
+    lesion_voxels: NDArray[np.intp]
+    liver_voxels: NDArray[np.intp]
+
+
+def make_variant(case: Case, recipe: LesionRecipe, rng: np.random.Generator) -> Variant:
+    """Lesions are added to a share of the real ones and to more of the livers without."""
+    hu, label = case.image.array.astype(np.float32), case.label.array.astype(np.uint8)
+    share = recipe.share if case.has_lesions else min(1.0, recipe.share + 0.2)
+    if rng.random() < share:
+        hu, label = add_lesions(hu, label, case.image.spacing_mm, rng, recipe)
+    if rng.random() < 0.6:
+        hu = change_phase(hu, label, rng)
+    return Variant(
+        hu,
+        label,
+        case.image.spacing_mm,
+        parenchyma_hu(hu, label),
+        case.lesions_known,
+        np.flatnonzero(label == LESION),
+        np.flatnonzero(label > 0),
+    )
+
+
+def change_phase(hu: NDArray[np.float32], label: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Another contrast phase or a fatty liver: liver, its vessels and its lesions shift against all else.
+
+    Vessels (what stands out of the parenchyma) are damped to nothing or turned dark, as in arterial or native images.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    liver = gaussian_filter((label > 0).astype(np.float32), 0.7)
+    lesion = gaussian_filter((label == LESION).astype(np.float32), 0.7)
+    reference = parenchyma_hu(hu, label)
+    if rng.random() < 0.5:
+        smooth = gaussian_filter(hu, 0.7) - reference
+        vessels = np.maximum(smooth - 18.0, 0.0) * (liver - lesion).clip(0, 1)
+        hu = hu - rng.uniform(0.3, 1.6) * vessels
+    hu = hu + rng.uniform(-50.0, 30.0) * liver
+    if rng.random() < 0.35:  # wash-in: lesions, real ones too, become bright
+        hu = hu + rng.uniform(10.0, 110.0) * lesion
+    return hu.astype(np.float32)
+
+
+def draw_patch(
+    variant: Variant, recipe: NetworkRecipe, scaling: InputScaling, rng: np.random.Generator, *, with_prior: bool
+) -> dict[str, Any]:
+    """One training sample: dictionary of `input`, `target`, `weight` (torch tensors)."""
+    import torch
+
+    centre = _draw_centre(variant, rng, with_prior=with_prior)
+    hu, liver, lesion = _deformed(variant, centre, recipe, rng)
+    hu, reference_hu = _degraded(hu, variant.reference_hu, recipe.spacing_mm, rng)
+    target = torch.stack([liver > 0.5, lesion > 0.5]).float()
+    weight = torch.ones_like(target)
+    weight[0] += 2.0 * target[1]  # tumour at the surface is liver: what a liver network misses first
+    if not variant.lesions_known:
+        weight[1] = torch.where((target[0] > 0) & (target[1] == 0), UNLABELLED_WEIGHT, 1.0)
+    if with_prior:
+        prior = _imperfect_liver(target[0], target[1], rng)
+        reference_hu += float(rng.normal(0, 8)) + float(rng.uniform(-35, 35)) * (rng.random() < 0.15)
+        image = lesion_channels(hu, prior, reference_hu, scaling)
+    else:
+        image = windowed(hu, scaling)[None]
+    return {"input": image, "target": target, "weight": weight}
+
+
+def _draw_centre(variant: Variant, rng: np.random.Generator, *, with_prior: bool) -> NDArray[np.float64]:
+    """A voxel index: in a lesion, in the liver, or (more often for the liver network) anywhere."""
+    chance = rng.random()
+    if variant.lesion_voxels.size and chance < (0.55 if with_prior else 0.3):
+        flat = rng.choice(variant.lesion_voxels)
+    elif variant.liver_voxels.size and chance < (0.9 if with_prior else 0.75):
+        flat = rng.choice(variant.liver_voxels)
+    else:
+        flat = rng.integers(variant.label.size)
+    centre = np.array(np.unravel_index(flat, variant.label.shape), dtype=float)
+    return centre + rng.normal(0, 15.0, 3) / variant.spacing_mm
+
+
+def _deformed(
+    variant: Variant, centre: NDArray[np.float64], recipe: NetworkRecipe, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """HU, liver and lesion (0 to 1) on the patch's grid: rotated, scaled, warped; air outside the image."""
+    import torch
+
+    shape = np.array(recipe.patch)
+    angles = np.radians(rng.normal(0, 1, 3) * (5, 5, 9)).clip(-0.5, 0.5)
+    zoom = np.exp(rng.uniform(np.log(0.8), np.log(1.25))) * np.exp(rng.normal(0, 0.04, 3))
+    matrix = _rotation(angles) * zoom * recipe.spacing_mm  # patch index from its middle -> mm
+    axes = [torch.arange(n, dtype=torch.float32) - (n - 1) / 2 for n in shape]
+    index = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
+    offset_mm = index @ torch.from_numpy(matrix.T.astype(np.float32))
+    if rng.random() < 0.6:
+        cells = (int(rng.integers(4, 7)),) * 3
+        for axis in range(3):
+            offset_mm[..., axis] += float(rng.uniform(1, 5)) * torch.from_numpy(smooth_noise(tuple(shape), cells, rng))
+    source = torch.from_numpy(centre.astype(np.float32)) + offset_mm / torch.from_numpy(
+        variant.spacing_mm.astype(np.float32)
+    )
+    box, source = _needed_part(source, variant.label.shape)
+    hu = torch.from_numpy(variant.hu[box])
+    label = torch.from_numpy(variant.label[box])
+    stack = torch.stack([hu - AIR_HU, (label > 0).float(), (label == LESION).float()])[None]
+    size = torch.tensor(stack.shape[2:], dtype=torch.float32)
+    grid = ((2 * source + 1) / size - 1).flip(-1)[None]  # grid_sample's order is (k, j, i)
+    sampled = torch.nn.functional.grid_sample(stack, grid, padding_mode="zeros", align_corners=False)[0]
+    return sampled[0] + AIR_HU, sampled[1], sampled[2]
+
+
+def _needed_part(source: torch.Tensor, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], torch.Tensor]:
+    """The box of the image that a grid of indices reaches, and the grid relative to that box."""
+    import torch
+
+    flat = source.reshape(-1, 3)
+    low = (flat.min(0).values.floor().long() - 1).clamp(min=0).minimum(torch.tensor(shape) - 1)
+    high = (flat.max(0).values.ceil().long() + 2).minimum(torch.tensor(shape)).maximum(low + 1)
+    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    return box, source - low
+
+
+def _rotation(angles: NDArray[np.float64]) -> NDArray[np.float64]:
+    from scipy.spatial.transform import Rotation
+
+    return np.asarray(Rotation.from_euler("xyz", angles).as_matrix())
+
+
+def _degraded(
+    hu: torch.Tensor, reference_hu: float, spacing_mm: float, rng: np.random.Generator
+) -> tuple[torch.Tensor, float]:
+    """Contrast, shift, thick slices, kernel and noise; the reference follows contrast and shift."""
+    import torch
+
+    gain, shift = rng.uniform(0.85, 1.15), rng.normal(0, 8)
+    hu = (hu - 50.0) * gain + 50.0 + shift
+    reference_hu = (reference_hu - 50.0) * gain + 50.0 + shift
+    if rng.random() < 0.3:  # thick slices: mean of neighbours along z
+        width = int(rng.integers(1, max(2, round(6 / spacing_mm / 2)) + 1)) * 2 + 1
+        hu = _blurred(hu, (1, 1, width))
+    if rng.random() < 0.5:
+        noise = torch.from_numpy(rng.standard_normal(tuple(hu.shape), dtype=np.float32))
+        if rng.random() < 0.6:  # correlated, as after a smooth kernel
+            noise = _blurred(noise, (3, 3, 3)) * 3.0
+        hu = hu + noise * float(rng.uniform(2, 22))
+    return hu, reference_hu
+
+
+def _imperfect_liver(liver: torch.Tensor, lesion: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """A liver probability as a coarse network would give: blurred, edge moved by millimetres, lesions partly missed."""
+    import torch
+
+    width = 2 * int(rng.integers(1, 4)) + 1
+    mask = liver
+    if rng.random() < 0.3:
+        kept = torch.from_numpy(smooth_noise(tuple(liver.shape), (4, 4, 4), rng)) > rng.uniform(-0.5, 1.5)
+        mask = liver * (1 - lesion * (1 - kept.float()))
+    edge = torch.from_numpy(smooth_noise(tuple(liver.shape), (6, 6, 6), rng)) * float(rng.uniform(0, 0.25))
+    soft = _blurred(mask, (width,) * 3) + edge * (_blurred(liver, (9, 9, 9)) > 0.02)
+    return torch.sigmoid((soft - 0.5 + float(rng.normal(0, 0.08))) * float(rng.uniform(6, 14)))
+
+
+def _blurred(image: torch.Tensor, width: tuple[int, int, int]) -> torch.Tensor:
+    """Mean over a box; far faster on a CPU than torch's pooling, as it goes axis by axis."""
+    import torch
+    from scipy.ndimage import uniform_filter
+
+    return torch.from_numpy(uniform_filter(image.numpy(), size=width, mode="nearest"))

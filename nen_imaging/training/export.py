@@ -1,0 +1,226 @@
+"""Trained networks -> a bundle folder, registered: 16-bit safetensors, configuration, metadata, model card, licence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nen_imaging.segmentation.bundle import (
+    INFERENCE,
+    METADATA,
+    Bundle,
+    Calibration,
+    Inference,
+    NetworkInference,
+    register_bundle,
+)
+from nen_imaging.training.recipes import NetworkRecipe, Recipe
+
+if TYPE_CHECKING:
+    import torch
+
+Weights = Mapping[str, "torch.Tensor"]
+
+CALIBRATION_LOADS = (60.0, 20.0, 45.0, 30.0, 8.0)  # percent, of synthetic lesions in the held-out livers
+LICENCE = "CC BY-NC-SA 4.0 (research, non-commercial)"
+_LICENCE_TEXT = """Weights in this folder: Creative Commons Attribution-NonCommercial-ShareAlike 4.0 International
+(https://creativecommons.org/licenses/by-nc-sa/4.0/legalcode).
+
+They were trained on images whose licences exclude commercial use (3D-IRCADb-01, LiTS; see configs/metadata.json).
+No image and no part of one is contained. The program that runs them has a licence of its own, in the top folder.
+"""
+_INTENDED_USE = (
+    "Research: liver and liver lesions on portal venous CT of adults, as a draft that a physician looks at. "
+    "Not a medical device; not for diagnosis or treatment decisions."
+)
+
+
+def load_weights(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """The averaged weights of a checkpoint."""
+    import torch
+
+    weights: dict[str, torch.Tensor] = torch.load(checkpoint, map_location="cpu", weights_only=True)["ema"]
+    return weights
+
+
+def write_bundle(
+    recipe: Recipe,
+    weights: Mapping[str, Weights],
+    training_data: list[dict[str, Any]],
+    models_dir: Path,
+    *,
+    calibration: Calibration | None = None,
+    results: list[dict[str, Any]] | None = None,
+    default: bool = False,
+) -> Bundle:
+    """Write and register the bundle `<models_dir>/<recipe.name>`.
+
+    ``weights`` are the states of the networks `liver` and `lesion`; ``training_data`` is one row per scan (see
+    `data.training_data`), ``results`` one per scan of a held-out patient (see `evaluate.evaluate`).
+    """
+    from safetensors.torch import save_file
+
+    folder = models_dir / recipe.name
+    for name in ("configs", "models", "docs"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for name, state in weights.items():
+        half = {key: value.detach().cpu().half().contiguous() for key, value in state.items()}
+        save_file(half, folder / "models" / f"{name}.safetensors")
+    inference = Inference(
+        scaling=recipe.scaling,
+        liver=_inference_of("liver", recipe.liver),
+        lesion=_inference_of("lesion", recipe.lesion),
+        calibration=calibration or Calibration(),
+    )
+    _write(folder / INFERENCE, inference.model_dump(mode="json"))
+    _write(folder / METADATA, _metadata(recipe, training_data, results or []))
+    (folder / "LICENSE").write_text(_LICENCE_TEXT, "utf-8")
+    (folder / "docs" / "README.md").write_text(_card(recipe, training_data, results or []), "utf-8")
+    return register_bundle(models_dir, folder, name=recipe.name, licence=LICENCE, default=default)
+
+
+def random_bundle(models_dir: Path, seed: int = 0, *, name: str = "random", liver_shift: float = 0.0) -> Bundle:
+    """A tiny bundle of untrained networks, for tests of everything but the numbers.
+
+    ``liver_shift`` is added to the liver's logit: a large one makes everything liver.
+    """
+    import torch
+
+    from nen_imaging.segmentation.infer import build_network
+
+    definition: dict[str, Any] = {
+        "_target_": "monai.networks.nets.UNet",
+        "spatial_dims": 3,
+        "in_channels": 1,
+        "out_channels": 2,
+        "channels": [4, 8],
+        "strides": [2],
+        "norm": ["batch", {"track_running_stats": False}],
+    }
+    liver = NetworkRecipe(spacing_mm=6.0, patch=(32, 32, 32), network=definition, steps=1)
+    lesion = NetworkRecipe(spacing_mm=4.0, patch=(32, 32, 32), network={**definition, "in_channels": 3}, steps=1)
+    recipe = Recipe(name=name, sources=[], liver=liver, lesion=lesion)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        states = {part: build_network(getattr(recipe, part).network).state_dict() for part in ("liver", "lesion")}
+    for state in states.values():
+        bias = [key for key in state if key.endswith("bias")][-1]
+        state[bias][0] += liver_shift
+    return write_bundle(recipe, states, [], models_dir)
+
+
+def _inference_of(name: str, recipe: NetworkRecipe) -> NetworkInference:
+    target = str(recipe.network["_target_"])
+    target = target if "." in target else f"monai.networks.nets.{target}"
+    return NetworkInference(
+        network_def={**recipe.network, "_target_": target},
+        weights=f"models/{name}.safetensors",
+        spacing_mm=recipe.spacing_mm,
+        patch=recipe.patch,
+    )
+
+
+def _metadata(recipe: Recipe, training_data: list[dict[str, Any]], results: list[dict[str, Any]]) -> dict[str, Any]:
+    import monai
+    import torch
+
+    return {
+        "version": "0.1.0",
+        "monai_version": monai.__version__,
+        "pytorch_version": torch.__version__.split("+")[0],
+        "name": recipe.name,
+        "task": "Liver and liver lesions on CT",
+        "intended_use": _INTENDED_USE,
+        "copyright": LICENCE,
+        "labels": {"0": "background", "1": "liver", "2": "lesion"},
+        "seen_patients": sorted({row["patient"] for row in training_data}),
+        "training_data": training_data,
+        "held_out_patients": recipe.held_out,
+        "results_on_held_out_patients": results,
+        "recipe": recipe.model_dump(mode="json"),
+    }
+
+
+def _card(recipe: Recipe, training_data: list[dict[str, Any]], results: list[dict[str, Any]]) -> str:
+    """The model card, in Markdown."""
+    licences = sorted({row["licence"] for row in training_data})
+    lines = [
+        f"# {recipe.name}",
+        "",
+        _INTENDED_USE,
+        "",
+        "Two MONAI networks: a coarse one finds the liver in the whole scan "
+        f"({recipe.liver.spacing_mm:g} mm), a fine one draws its edge and the lesions in the liver's box "
+        f"({recipe.lesion.spacing_mm:g} mm). `configs/inference.json` holds all that decides a number.",
+        "",
+        "## Licence",
+        "",
+        f"Weights: {LICENCE}. Training data: {'; '.join(licences) or 'none'}.",
+        "",
+        "## Seen patients",
+        "",
+        f"{len({row['patient'] for row in training_data})} patients, {len(training_data)} scans; "
+        "a figure on any of them says nothing about new patients.",
+        "",
+        "| scan | patient | licence | networks |",
+        "| --- | --- | --- | --- |",
+        *(f"| {row['case']} | {row['patient']} | {row['licence']} | {row['networks']} |" for row in training_data),
+        "",
+        "## Results on patients that the weights have not seen",
+        "",
+        *_results(results),
+        "",
+        "## Limits",
+        "",
+        "- Few patients, most with few tumours; high loads were learned from synthetic lesions only.",
+        "- Arterial, native and low-dose CT were simulated, hardly seen; cirrhosis, ascites, resected livers hardly.",
+        "- Spacing of the sources named btcv is a guess; they teach where the liver is, not how large.",
+        "- Children, and anatomy that is mirrored, were never seen.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _results(results: list[dict[str, Any]]) -> list[str]:
+    if not results:
+        return ["None yet: do not use this bundle for anything but tests."]
+    columns = list(results[0])
+    return [
+        "They chose the calibration (three numbers), nothing else; small numbers, no claim of accuracy.",
+        "",
+        "| " + " | ".join(columns) + " |",
+        "|" + " --- |" * len(columns),
+        *("| " + " | ".join(str(row[column]) for column in columns) + " |" for row in results),
+    ]
+
+
+def _write(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def export_run(
+    recipe: Recipe, checkpoints: Mapping[str, Path], data: Path, models_dir: Path, *, default: bool = False
+) -> Bundle:
+    """Export a trained run: calibrate on the held-out patients, write, measure them, write again with the figures.
+
+    Without held-out patients nothing is calibrated or measured, and the card says so.
+    """
+    from nen_imaging.segmentation.infer import load_model
+    from nen_imaging.training.calibrate import fit, voxels_of, with_synthetic
+    from nen_imaging.training.data import held_out_cases, training_data
+    from nen_imaging.training.evaluate import evaluate
+
+    weights = {name: load_weights(path) for name, path in checkpoints.items()}
+    rows = training_data(recipe, data)
+    bundle = write_bundle(recipe, weights, rows, models_dir, default=default)
+    if not recipe.held_out:
+        return bundle
+    cases = list(with_synthetic(held_out_cases(recipe, data), recipe.lesions, CALIBRATION_LOADS, recipe.seed))
+    model = load_model(bundle)
+    voxels = [found for found in (voxels_of(case, model) for case in cases) if found]
+    calibration = fit(voxels)
+    bundle = write_bundle(recipe, weights, rows, models_dir, calibration=calibration, default=default)
+    results = [evaluate(case, bundle) for case in cases]
+    return write_bundle(recipe, weights, rows, models_dir, calibration=calibration, results=results, default=default)

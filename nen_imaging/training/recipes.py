@@ -1,0 +1,94 @@
+"""The recipe of a training run: typed, read from YAML, wrong keys refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from nen_imaging.segmentation.preprocess import InputScaling
+
+
+class RecipeError(ValueError):
+    """A recipe cannot be read, or a key of it is wrong."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SourceRecipe(_Part):
+    """One folder of cases, `<folder>/<case>/<form>/{image,label or organs}.nii.gz`.
+
+    Labels are 0, 1 liver, 2 lesion; in `organs` 1 is the liver and all else background.
+    """
+
+    folder: str
+    forms: dict[Literal["liver", "lesion"], list[str]] = Field(
+        description="for each network the forms it learns from; the first that a case has is used"
+    )
+    lesions_known: bool = Field(True, description="false: lesions are not (all) labelled, so `no lesion` weighs less")
+    lesions_unknown_in: list[str] = Field([], description="cases of this source whose lesions are not all labelled")
+    leave_out: dict[Literal["liver", "lesion"], list[str]] = {}
+    weight: float = Field(1.0, gt=0, description="how often a case is drawn, relative to other sources")
+
+
+class LesionRecipe(_Part):
+    """Synthetic lesions: how many, how large, how they look (HU relative to the parenchyma)."""
+
+    share: float = Field(0.65, ge=0, le=1, description="share of the samples that get synthetic lesions")
+    diameter_mm: tuple[float, float] = (3.0, 120.0)
+    maximum_count: int = Field(80, ge=1)
+    high_load_share: float = Field(0.45, ge=0, le=1, description="share of synthetic livers with a high load")
+    low_load_percent: tuple[float, float] = (0.1, 12.0)
+    high_load_percent: tuple[float, float] = (12.0, 75.0)
+    hyperdense_share: float = Field(0.25, ge=0, le=1)
+    hypodense_hu: tuple[float, float] = (-80.0, -12.0)
+    hyperdense_hu: tuple[float, float] = (15.0, 80.0)
+    subcapsular_share: float = 0.35
+    lobulated_share: float = 0.3
+    necrosis_share: float = 0.25
+    rim_share: float = 0.35
+    calcified_share: float = 0.04
+
+
+class NetworkRecipe(_Part):
+    """One of the two networks and how it is trained."""
+
+    spacing_mm: float = Field(gt=0)
+    patch: tuple[int, int, int] = Field(description="voxels; multiples of the network's total stride")
+    network: dict[str, Any] = Field(description="MONAI network: `_target_` and its arguments")
+    steps: int = Field(ge=1)
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-3
+    warm_up_steps: int = 50
+    clip_norm: float = 5.0
+    ema: float = Field(0.995, ge=0, lt=1, description="decay of the moving average of the weights that is exported")
+    patches_per_variant: int = Field(4, ge=1, description="patches drawn from one synthetic variant of a case")
+    checkpoint_every: int = 250
+
+
+class Recipe(_Part):
+    """A bundle's whole training."""
+
+    name: str
+    seed: int = 0
+    sources: list[SourceRecipe]
+    held_out: list[str] = Field([], description="patients that no network sees")
+    scaling: InputScaling = InputScaling()
+    lesions: LesionRecipe = LesionRecipe()
+    liver: NetworkRecipe
+    lesion: NetworkRecipe
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read a recipe; RecipeError names the file, the key and what is wrong with it."""
+    try:
+        return Recipe.model_validate(yaml.safe_load(path.read_text("utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RecipeError(f"Recipe {path} cannot be read: {error}") from error
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+        raise RecipeError(f"Recipe {path}: " + "; ".join(lines)) from None

@@ -1,0 +1,43 @@
+"""A recipe and a folder of cases -> trained networks in a run folder, each of which can be resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from nen_imaging.training.data import NetworkName, StepSamples, load_cases
+from nen_imaging.training.loop import train_network
+from nen_imaging.training.recipes import Recipe
+
+NETWORKS: tuple[NetworkName, NetworkName] = ("liver", "lesion")
+
+
+def train(
+    recipe: Recipe,
+    data: Path,
+    run: Path,
+    *,
+    networks: tuple[NetworkName, ...] = NETWORKS,
+    resume: bool = False,
+    device: str = "cpu",
+    report: Callable[[str], None] = print,
+) -> dict[NetworkName, Path]:
+    """Train the networks one after the other; returns the checkpoint of each, `<run>/<network>/checkpoint.pt`.
+
+    With ``resume`` a network goes on from its checkpoint where it has one, and starts where it has none.
+    """
+    checkpoints: dict[NetworkName, Path] = {}
+    for name in networks:
+        cases = load_cases(recipe, name, data)
+        patients = len({case.patient for case in cases})
+        report(f"{name}: {len(cases)} scans of {patients} patients, {getattr(recipe, name).steps} steps")
+        checkpoints[name] = train_network(
+            getattr(recipe, name),
+            StepSamples(cases, recipe, name),
+            run / name,
+            seed=recipe.seed,
+            resume=resume and (run / name / "checkpoint.pt").is_file(),
+            device=device,
+            report=lambda step, loss, name=name: report(f"{name}: step {step}, loss {loss:.4f}"),  # type: ignore[misc]
+        )
+    return checkpoints
