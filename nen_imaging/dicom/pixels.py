@@ -94,6 +94,9 @@ def hounsfield_reasons(array: NDArray[np.int16]) -> list[Reason]:
     soft = seen[(seen > -200) & (seen < 300)]
     if soft.size < 0.02 * sample.size:
         return [Reason("hu.implausible", f"{100 * soft.size / sample.size:.1f} % of voxels lie in -200 to 300 HU.")]
+    dense = float((seen > 700).mean())
+    if dense > 0.15:  # bone never is; soft tissue without its intercept is
+        return [Reason("hu.implausible", f"{100 * dense:.0f} % of voxels lie above 700 HU.")]
     counts, edges = np.histogram(soft, bins=50)
     peak_hu = float(edges[np.argmax(counts)] + 5)
     if not -150 <= peak_hu <= 150:

@@ -85,7 +85,9 @@ def test_any_oblique_stack_in_any_order_keeps_every_pixel_at_its_place(angles, s
     assert [int(shuffled[n]) for n in arrangement.order] == list(range(count))
     assert not arrangement.tilted
     plane = planes[count - 1]
-    point = plane.position_mm + 3 * plane.column_spacing_mm * plane.along_row + 5 * plane.row_spacing_mm * plane.down_column
+    point = (
+        plane.position_mm + 3 * plane.column_spacing_mm * plane.along_row + 5 * plane.row_spacing_mm * plane.down_column
+    )
     np.testing.assert_allclose(
         (arrangement.affine @ [3, 5, count - 1, 1])[:3], (LPS_TO_RAS @ [*point, 1])[:3], atol=1e-6 * count * spacing_mm
     )
