@@ -15,13 +15,14 @@ from nen_imaging.contract import (
     PATIENT_STAGES,
     REVIEW_COLUMNS,
     STAGING_STAGES,
+    TIMELINE,
     Reason,
     Results,
     StagingState,
     State,
 )
 from nen_imaging.report.csv_files import read_table, write_table, write_text
-from nen_imaging.report.response import shown_responses
+from nen_imaging.report.response import shown_responses, with_reader
 from nen_imaging.report.staging import StagingResult, read_staging
 from nen_imaging.stage import StageError, StageRecord, read_record, reasons_of
 
@@ -186,7 +187,9 @@ def _responses(results: Results, patient: str) -> dict[str, Mapping[str, str]]:
     folder = results.stage_folder("report", patient)
     record = _record(folder)
     criterion = str(record.options.get("criterion", "load")) if record else "load"
-    return shown_responses(read_table(folder / "response.csv"), criterion)
+    timeline = results.patient(patient) / TIMELINE
+    readings = json.loads(timeline.read_text("utf-8")).get("readings", ()) if timeline.is_file() else ()
+    return with_reader(shown_responses(read_table(folder / "response.csv"), criterion), readings)
 
 
 def _errors(results: Results) -> _Errors:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from nen_imaging.contract import RESPONSE_COLUMNS, STAGING_TABLE_COLUMNS, TIMELINE
 from nen_imaging.report.csv_files import read_table, write_table, write_text
@@ -29,7 +27,7 @@ def _report(call: StageCall) -> Outcome:
     tables = {
         name: read_table(follow / f"{name}.csv") if follow else [] for name in ("registration", "tracks", "events")
     }
-    responses = _responses(stagings, timeline, tables, call.options)
+    responses: list[dict[str, str]] = []  # TODO: longitudinal.respond.respond(...), rows of RESPONSE_COLUMNS
     shown = with_reader(shown_responses(responses, call.options["criterion"]), timeline.get("readings", ()))
     rows = build_table(stagings, timeline, shown, date_format=call.options["date_format"])
     figure = course_figure(stagings, timeline)
@@ -53,15 +51,6 @@ def _report(call: StageCall) -> Outcome:
     write_text(call.folder / "course.svg", figure)
     write_text(call.folder / "report.html", render_report(content))
     return Outcome(facts={"stagings": len(stagings), "measured": sum(s.load is not None for s in stagings)})
-
-
-def _responses(
-    stagings: list[StagingResult],
-    timeline: Mapping[str, Any],
-    tables: Mapping[str, list[dict[str, str]]],
-    options: Mapping[str, Any],
-) -> list[dict[str, str]]:
-    return []
 
 
 def _stagings(call: StageCall) -> list[StagingResult]:

@@ -82,6 +82,14 @@ def test_refused_is_listed_once_where_it_arose_and_warned_goes_to_review(results
     assert [row["state"] for row in rows_of(results, "cohort")] == ["ok", "warned", "refused"]
 
 
+def test_a_reader_overrides_in_the_cohort_as_in_the_table(results):
+    reading = {"staging": "2016-11-10", "reading": "response", "value": "SD", "reason": "read side by side"}
+    write_json(results.patient(PATIENT) / TIMELINE, timeline() | {"readings": [reading]})
+    write_report(results)
+    build_cohort(results)
+    assert [row["response"] for row in rows_of(results, "cohort") if row["staging"] == "2016-11-10"] == ["SD"]
+
+
 def test_gone_stagings_are_left_out(results):
     write_index(results, {"2016-07-14": {}, "2016-11-10": {"state": "gone"}, "2017-05-16": {"state": "gone"}})
     assert build_cohort(results) == CohortSummary(measured=1, refused=0, failed=0)
