@@ -114,9 +114,10 @@ def _paint_body(canvas: Canvas, build: Build, rng: np.random.Generator, liver_vo
     abdomen = inside & (canvas.z < diaphragm - 3)
     _paint_gut(canvas, build, abdomen & (cavity_depth > 3), rng)
     _paint_spleen(canvas, build, abdomen, rng)
-    liver = liver_shape(canvas, build.spine_y, cavity_depth, diaphragm, rng, liver_volume_ml) & abdomen
+    room = abdomen & ~_paint_kidneys(canvas, build, abdomen, rng)
+    liver = liver_shape(canvas, build.spine_y, room, cavity_depth, diaphragm, rng, liver_volume_ml)
     canvas.paint(Organ.LIVER, liver)
-    _paint_behind_peritoneum(canvas, build, abdomen, rng)
+    _paint_pancreas(canvas, build, abdomen, rng)
     _paint_great_vessels(canvas, build, inside)
     _paint_gallbladder(canvas, liver, rng)
     add_hepatic_vessels(canvas, build.spine_y, rng)
@@ -279,25 +280,32 @@ def _paint_spleen(canvas: Canvas, build: Build, abdomen: Mask, rng: np.random.Ge
     canvas.paint(Organ.SPLEEN, spleen)
 
 
-def _paint_behind_peritoneum(canvas: Canvas, build: Build, abdomen: Mask, rng: np.random.Generator) -> None:
-    """Kidneys with their fat, and the pancreas."""
-    front = build.spine_y + 58
-    pancreas = [(34, front - 4, -92), (26, front + 4, -76), (-10, front + 8, -66), (-48, front - 14, -52)]
-    free = abdomen & ~np.isin(canvas.organs, (Organ.LIVER, Organ.SPLEEN))
-    canvas.paint(Organ.FAT, canvas.tube(pancreas, [17, 16, 14, 13]) & free)
-    lobules = canvas.lattice.random_field(rng, 7.0) > -1.0
-    canvas.paint(Organ.PANCREAS, canvas.tube(pancreas, [13, 12, 9, 9]) & free & lobules)
+def _paint_kidneys(canvas: Canvas, build: Build, abdomen: Mask, rng: np.random.Generator) -> Mask:
+    """Both kidneys in their fat; returns where these are."""
+    taken = np.zeros_like(abdomen)
     for side, z in ((1, -112 + rng.normal(0, 10)), (-1, -98 + rng.normal(0, 10))):
         centre = np.array([side * 68, build.spine_y + 4, z])
         turn = Rotation.from_euler("zxy", [side * 30, -12, side * -12], degrees=True).as_matrix()
         semi_axes = np.array([25, 29, 53]) * rng.uniform(0.92, 1.08)
-        canvas.paint(Organ.FAT, canvas.ellipsoid(centre, semi_axes + 7, turn) & abdomen)
+        perirenal = canvas.ellipsoid(centre, semi_axes + 7, turn) & abdomen
+        canvas.paint(Organ.FAT, perirenal)
+        taken |= perirenal
         kidney = canvas.ellipsoid(centre, semi_axes, turn) & abdomen
         canvas.paint(Organ.KIDNEY_CORTEX, kidney)
         pyramids = canvas.ellipsoid(centre, semi_axes - 8, turn) & (canvas.lattice.random_field(rng, 8.0) > -0.6)
         canvas.paint(Organ.KIDNEY_MEDULLA, pyramids & kidney)
         sinus = canvas.ellipsoid(np.add(centre, (side * -16, 9, 0)), semi_axes * [0.62, 0.34, 0.5], turn)
         canvas.paint(Organ.FAT, sinus & abdomen)
+    return taken
+
+
+def _paint_pancreas(canvas: Canvas, build: Build, abdomen: Mask, rng: np.random.Generator) -> None:
+    front = build.spine_y + 58
+    pancreas = [(34, front - 4, -92), (26, front + 4, -76), (-10, front + 8, -66), (-48, front - 14, -52)]
+    free = abdomen & ~np.isin(canvas.organs, (Organ.LIVER, Organ.SPLEEN))
+    canvas.paint(Organ.FAT, canvas.tube(pancreas, [17, 16, 14, 13]) & free)
+    lobules = canvas.lattice.random_field(rng, 7.0) > -1.0
+    canvas.paint(Organ.PANCREAS, canvas.tube(pancreas, [13, 12, 9, 9]) & free & lobules)
 
 
 def _paint_great_vessels(canvas: Canvas, build: Build, inside: Mask) -> None:

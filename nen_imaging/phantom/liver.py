@@ -18,6 +18,7 @@ GROWTH = 0.40
 def liver_shape(
     canvas: Canvas,
     spine_y: float,
+    room: Mask,
     cavity_depth: FloatArray,
     diaphragm: FloatArray,
     rng: np.random.Generator,
@@ -25,8 +26,8 @@ def liver_shape(
 ) -> Mask:
     """A liver of the wanted volume, in one piece.
 
-    Ribs and diaphragm bound it outside; its visceral surface, which rises from the right tip to the left lobe, is
-    moved until the volume is right, as a liver grows where it finds room.
+    Ribs and diaphragm bound it outside, `room` says where nothing else is. Its visceral surface, which rises from
+    the right tip to the left lobe, is moved until the volume is right, as a liver grows where it finds room.
     """
     capsule = smooth_minimum(cavity_depth - 1, 0.8 * (diaphragm - 3 - canvas.z), 10)
     visceral = _visceral_depth(canvas, spine_y, rng)
@@ -35,8 +36,9 @@ def liver_shape(
     for _ in range(12):
         offset = (low + high) / 2
         coarse = smooth_minimum(capsule[::2, ::2, ::2], visceral[::2, ::2, ::2] + offset, 14) > 0
+        coarse &= room[::2, ::2, ::2]
         low, high = (low, offset) if coarse.sum() * 8 * voxel_ml > volume_ml else (offset, high)
-    return _largest_part(smooth_minimum(capsule, visceral + offset, 14) > 0)
+    return _largest_part(room & (smooth_minimum(capsule, visceral + offset, 14) > 0))
 
 
 def _visceral_depth(canvas: Canvas, spine_y: float, rng: np.random.Generator) -> FloatArray:
