@@ -24,6 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     from nen_imaging.dicom.group import SeriesKind
     from nen_imaging.dicom.image import list_series
     from nen_imaging.dicom.series import read_pet_header
+    from nen_imaging.dicom.suv import describe
 
     kinds = (SeriesKind.PET, SeriesKind.PET_UNCORRECTED)
     found = [one for one in list_series(arguments.path) if one.series.kind in kinds]
@@ -38,8 +39,6 @@ def run(arguments: argparse.Namespace) -> int:
             reason = refusal.reason
             entry["refused"] = {"code": reason.code, "text": reason.text, "remedy": reason.remedy}
         else:
-            from nen_imaging.dicom.suv import describe
-
             entry |= describe(header, factor)
         entries.append(entry)
     print(json.dumps(entries, indent=1) if arguments.json else "\n\n".join(map(_text, entries)))

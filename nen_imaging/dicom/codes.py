@@ -42,8 +42,8 @@ TRACERS = {
 
 _MANUFACTURERS = ("GE", "SIEMENS", "CPS", "PHILIPS", "TOSHIBA", "CANON", "HITACHI", "UIH", "MEDISO")
 _SCANNERS = re.compile(
-    r"(?:Discovery|LightSpeed|HiSpeed|Revolution|Optima|BrightSpeed|SOMATOM|Sensation|Definition|Emotion|Force|Volume ?Zoom"
-    r"|Biograph ?\w*|Brilliance|Ingenuity|Gemini ?\w*|iCT|IQon|Aquilion|Vereos|Spectral CT|uMI|uEXPLORER)"
+    r"(?:Discovery|LightSpeed|HiSpeed|Revolution|Optima|BrightSpeed|SOMATOM|Sensation|Definition|Emotion|Force"
+    r"|Volume ?Zoom|Biograph ?\w*|Brilliance|Ingenuity|Gemini ?\w*|iCT|IQon|Aquilion|Vereos|Spectral CT|uMI|uEXPLORER)"
     r"(?: (?:[A-Z0-9]{1,6}|Flash|Edge|Ultra|One|Prime|PET/CT|Vision|mCT))*",
     re.IGNORECASE,
 )

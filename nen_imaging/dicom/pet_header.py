@@ -227,7 +227,7 @@ def _require_agreement(slices: Sequence[RawHeader]) -> None:
         if len(found) > 1:
             raise Refusal(
                 "pet.inconsistent",
-                f"{len(slices)} slices hold {len(found)} different values of {tag_name(keyword)}; one series holds one.",
+                f"{len(slices)} slices hold {len(found)} different values of {tag_name(keyword)}; need one.",
             )
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from nen_imaging.contract import Refusal
 from nen_imaging.dicom.pet_header import PetHeader, SliceTiming, pet_header
-from nen_imaging.dicom.suv import average_count_time_s, describe, normalisation, suv_factor
+from nen_imaging.dicom.scan_start import average_count_time_s
+from nen_imaging.dicom.suv import describe, normalisation, suv_factor
 
 SCAN = datetime(2020, 1, 15, 10, 15)
 HALF_LIFE_S = 4062.6

@@ -1,0 +1,193 @@
+"""Single values of a PET header, judged: converted where their unit is plainly another, refused where implausible.
+
+Row numbers are those of the decision table, see `suv`. Whatever is taken goes into a `Ledger`, with its source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from nen_imaging.contract import Reason, Refusal
+from nen_imaging.dicom import body_size
+from nen_imaging.dicom.codes import Nuclide, nuclide_of
+from nen_imaging.dicom.pet_header import PetHeader, tag_name
+
+_MEGABECQUEREL_BELOW = 1e5  # a dose below this was written in MBq: clinical doses lie near 4e8 Bq or 4e2 MBq
+_GRAMS_ABOVE = 1000.0
+_CENTIMETRES_ABOVE = 3.0
+_PLAUSIBLE_WEIGHT_KG = (2.0, 400.0)
+_PLAUSIBLE_HEIGHT_M = (0.4, 2.6)
+_PLAUSIBLE_DOSE_BQ = (1e6, 5e10)
+_MOST_HALF_LIVES = 10.0  # after these 0.1 % of the dose is left: no image is made of it
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class UsedValue:
+    """A value that a factor rests on: times as time of day, with the day relative to the scan's where it differs."""
+
+    name: str
+    value: float | str
+    unit: str
+    tag: str
+    source: str
+
+
+@dataclass
+class Ledger:
+    """Collects, while a rule is applied, which values it took and what has to be said about them."""
+
+    header: PetHeader
+    used: list[UsedValue] = field(default_factory=list)
+    reasons: list[Reason] = field(default_factory=list)
+
+    def use(self, keyword: str, value: float | str, unit: str = "", *, how: str = "") -> None:
+        source = "corrections.csv" if keyword in self.header.corrected else "header"
+        entry = UsedValue(keyword, value, unit, tag_name(keyword), f"{source}, {how}" if how else source)
+        if entry not in self.used:
+            self.used.append(entry)
+
+    def warn(self, code: str, text: str) -> None:
+        reason = Reason(code, text)
+        if reason not in self.reasons:
+            self.reasons.append(reason)
+
+
+def weight_kg_of(header: PetHeader, ledger: Ledger) -> float:
+    """Row 14: the weight; above 1000 it was written in grams."""
+    weight_kg = header.weight_kg
+    if weight_kg is None or weight_kg <= 0:
+        raise Refusal("pet.weight_missing", f"{tag_name('PatientWeight')} is {_shown(weight_kg)}, need kg above 0.")
+    how = ""
+    if weight_kg > _GRAMS_ABOVE:
+        how = f"written as {weight_kg:g}, taken as grams"
+        weight_kg /= 1000.0
+        ledger.warn("pet.value_converted", f"{tag_name('PatientWeight')} was {how}.")
+    if not _PLAUSIBLE_WEIGHT_KG[0] <= weight_kg <= _PLAUSIBLE_WEIGHT_KG[1]:
+        raise Refusal("pet.weight_implausible", f"{tag_name('PatientWeight')} is {weight_kg:g} kg.")
+    ledger.use("PatientWeight", weight_kg, "kg", how=how)
+    return weight_kg
+
+
+def dose_bq_of(header: PetHeader, ledger: Ledger) -> float:
+    """Row 16: the dose; below 1e5 it was written in MBq. A residual is already subtracted from it."""
+    dose_bq = header.dose_bq
+    if dose_bq is None or dose_bq <= 0:
+        raise Refusal("pet.dose_missing", f"{tag_name('RadionuclideTotalDose')} is {_shown(dose_bq)}, need Bq above 0.")
+    how = ""
+    if dose_bq < _MEGABECQUEREL_BELOW:
+        how = f"written as {dose_bq:g}, taken as MBq"
+        dose_bq *= 1e6
+        ledger.warn("pet.value_converted", f"{tag_name('RadionuclideTotalDose')} was {how}.")
+    if not _PLAUSIBLE_DOSE_BQ[0] <= dose_bq <= _PLAUSIBLE_DOSE_BQ[1]:
+        raise Refusal("pet.dose_implausible", f"{tag_name('RadionuclideTotalDose')} is {dose_bq:g} Bq.")
+    ledger.use("RadionuclideTotalDose", dose_bq, "Bq", how=how)
+    return dose_bq
+
+
+def half_life_s_of(header: PetHeader, ledger: Ledger) -> float:
+    """Row 17: the half life; the header's counts, the nuclide's own only checks it."""
+    half_life_s = header.half_life_s
+    if half_life_s is None or half_life_s <= 0:
+        raise Refusal(
+            "pet.half_life_missing",
+            f"{tag_name('RadionuclideHalfLife')} is {_shown(half_life_s)}, need seconds above 0.",
+        )
+    ledger.use("RadionuclideHalfLife", half_life_s, "s")
+    nuclide = nuclide_of_header(header)
+    if nuclide and abs(half_life_s / nuclide.half_life_s - 1) > 0.01:
+        ledger.warn(
+            "pet.half_life_unusual",
+            f"{tag_name('RadionuclideHalfLife')} is {half_life_s:g} s, that of {nuclide.name} is "
+            f"{nuclide.half_life_s:g} s; the header's was used.",
+        )
+    return half_life_s
+
+
+def administration_of(header: PetHeader, scan_start: datetime, ledger: Ledger) -> datetime:
+    """Row 8: the administration; a time without a date belongs to the scan's day, or to the day before."""
+    if header.administration is not None:
+        ledger.use("RadiopharmaceuticalStartDateTime", time_of_day(header.administration, scan_start))
+        if header.administration > scan_start:
+            raise Refusal(
+                "pet.time_implausible",
+                f"{tag_name('RadiopharmaceuticalStartDateTime')} is later than the scan's start.",
+            )
+        return header.administration
+    if header.administration_time is None:
+        raise Refusal(
+            "pet.time_missing",
+            f"Neither {tag_name('RadiopharmaceuticalStartDateTime')} nor {tag_name('RadiopharmaceuticalStartTime')} "
+            "tells the administration.",
+        )
+    administration = scan_start.replace(hour=0, minute=0, second=0, microsecond=0) + header.administration_time
+    if administration > scan_start:
+        administration -= _DAY
+        if scan_start - administration > _DAY / 2:
+            raise Refusal(
+                "pet.time_implausible",
+                f"{tag_name('RadiopharmaceuticalStartTime')} is later than the scan by "
+                f"{(administration + _DAY - scan_start).total_seconds() / 60:.0f} min: too little for the day before.",
+            )
+        ledger.warn("pet.day_before", "The time of administration is later than the scan: the day before was taken.")
+    ledger.use("RadiopharmaceuticalStartTime", time_of_day(administration, scan_start), how="without a date")
+    return administration
+
+
+def require_plausible_decay(elapsed_s: float, half_life_s: float) -> None:
+    """Refuse a scan before the administration, or so late that nothing is left to be seen."""
+    if not 0 <= elapsed_s <= _MOST_HALF_LIVES * half_life_s:
+        raise Refusal(
+            "pet.time_implausible",
+            f"The scan lies {elapsed_s / 3600:.1f} h after {tag_name('RadiopharmaceuticalStartDateTime')}, "
+            f"{elapsed_s / half_life_s:.0f} half lives of the nuclide.",
+        )
+
+
+def body_size_of(size: body_size.BodySize, header: PetHeader, ledger: Ledger) -> float:
+    """Rows 15 and 18: a size of the body from weight, height and sex, in the unit of the formula."""
+    height_m = header.height_m
+    if height_m is None or height_m <= 0:
+        raise Refusal("pet.height_missing", f"{tag_name('PatientSize')} is {_shown(height_m)}, need m above 0.")
+    how = ""
+    if height_m > _CENTIMETRES_ABOVE:
+        how = f"written as {height_m:g}, taken as centimetres"
+        height_m /= 100.0
+        ledger.warn("pet.value_converted", f"{tag_name('PatientSize')} was {how}.")
+    if not _PLAUSIBLE_HEIGHT_M[0] <= height_m <= _PLAUSIBLE_HEIGHT_M[1]:
+        raise Refusal("pet.height_missing", f"{tag_name('PatientSize')} is {height_m:g} m, which nobody measures.")
+    ledger.use("PatientSize", height_m, "m", how=how)
+    weight_kg = weight_kg_of(header, ledger)
+    if size is not body_size.body_surface_m2:
+        known = header.sex in ("M", "F")
+        sex = known_word(header.sex, ("M", "F", "O"))
+        ledger.use("PatientSex", sex, how="" if known else "mean of both sexes' formulas")
+        if not known:
+            ledger.warn("pet.sex_averaged", f"{tag_name('PatientSex')} is {sex}.")
+    value = body_size.for_sex(size, weight_kg, height_m, header.sex)
+    if value <= 0:
+        raise Refusal("pet.height_missing", f"Weight {weight_kg:g} kg and height {height_m:g} m give no body size.")
+    return value
+
+
+def nuclide_of_header(header: PetHeader) -> Nuclide | None:
+    """The nuclide that code or texts name."""
+    text = " ".join(filter(None, (header.nuclide_text, header.tracer_text)))
+    return nuclide_of(header.nuclide_code, text)
+
+
+def time_of_day(moment: datetime, scan_start: datetime) -> str:
+    """Time of day, and the day relative to the scan's: dates stand in no result."""
+    days = (moment.date() - scan_start.date()).days
+    return f"{moment.time().isoformat()}" + (f" (day {days:+d})" if days else "")
+
+
+def known_word(value: str | None, words: Collection[str]) -> str:
+    """A word to show: free text may name a patient, so only a known one is."""
+    return "missing" if not value else value if value in words else "another word"
+
+
+def _shown(value: float | None) -> str:
+    return "missing" if value is None else f"{value:g}"
