@@ -1,0 +1,166 @@
+"""The founding case: Özdirik et al., Medicine 2020;99:25(e20820), CC BY 4.0, Table 1; loads of 2017-11, 2018-02,
+2018-04 and 2019-09 and all days are illustrative."""
+
+from __future__ import annotations
+
+import pytest
+
+from nen_imaging.contract import RESPONSE_COLUMNS
+from nen_imaging.longitudinal.measurements import LesionMeasurement, StagingMeasurement
+from nen_imaging.longitudinal.respond import WHOLE_COURSE, respond
+
+LOADS = {
+    "2016-07-14": 50, "2016-11-10": 60, "2017-05-16": 70, "2017-11-14": 43, "2018-02-13": 42,
+    "2018-04-17": 41, "2018-09-11": 40, "2019-03-12": 30, "2019-09-10": 30,
+}  # fmt: skip
+THERAPIES = [
+    {"line": "1", "kind": "systemic", "agent": "octreotide LAR", "start": "2016-08", "end": "2016-11"},
+    {"line": "", "kind": "surgery", "agent": "hemicolectomy", "start": "2016-11", "end": "2016-11"},
+    {"line": "2", "kind": "systemic", "agent": "octreotide LAR", "start": "2016-12", "end": ""},
+    {"line": "3", "kind": "systemic", "agent": "peginterferon alfa-2a", "start": "2017-05", "end": ""},
+]
+NEW = {"2016-11-10": "2016-11-10-4 2016-11-10-5", "2017-05-16": "2017-05-16-6 2017-05-16-7"}
+TIMELINE = {"therapies": THERAPIES}
+
+EXPECTED = [  # staging, class, what the reason rests on, line
+    ("2016-07-14", "baseline", "baseline", "1"),
+    ("2016-11-10", "PD", "new lesions (load borderline: exactly +20 %);", "1"),
+    ("2017-05-16", "PD", "new lesions;", "2"),
+    ("2017-11-14", "PR", "load", "3"),
+    ("2018-02-13", "PR", "load", "3"),
+    ("2018-04-17", "PR", "load", "3"),
+    ("2018-09-11", "PR", "load", "3"),
+    ("2019-03-12", "PR", "load", "3"),
+    ("2019-09-10", "PR", "load", "3"),
+]
+
+
+def case(loads=LOADS, **intervals):
+    """The nine stagings; every lesion that ever was new is there from then on."""
+    stagings = []
+    for staging, load in loads.items():
+        tracks = ["2016-07-14-1", *(track for at in NEW if at <= staging for track in NEW[at].split())]
+        lesions = tuple(LesionMeasurement(n, 30.0, True, frozenset({track})) for n, track in enumerate(tracks, 1))
+        low, high = intervals.get("of", lambda _: (None, None))(load)
+        stagings.append(StagingMeasurement(staging, load, low, high, 2000, 20.0 * load, lesions, 3.0, "portal venous"))
+    return stagings
+
+
+def new_events():
+    return [
+        {"staging": staging, "event": "new", "tracks": tracks, "lesions": "", "counted": "yes", "text": ""}
+        for staging, tracks in NEW.items()
+    ]
+
+
+def rows(measurements, events=(), timeline=TIMELINE, criterion="load"):
+    found = [response.row() for response in respond(measurements, events, timeline)]
+    return [row for row in found if row["criterion"] == criterion]
+
+
+def shown(of):
+    """By staging, the row the table shows: within a line, the class before the baseline of the next."""
+    by_staging = {}
+    for row in of:
+        rank = (row["line"] == WHOLE_COURSE, row["response"] == "baseline")
+        if row["staging"] not in by_staging or rank < by_staging[row["staging"]][0]:
+            by_staging[row["staging"]] = (rank, row)
+    return {staging: row for staging, (_, row) in by_staging.items()}
+
+
+def test_the_founding_case_gets_its_classes_reasons_and_lines():
+    table = shown(rows(case(), new_events()))
+    assert list(table) == list(LOADS)
+    for staging, response, basis, line in EXPECTED:
+        row = table[staging]
+        assert (row["response"], row["line"]) == (response, line), staging
+        assert row["reason"].startswith(basis), row["reason"]
+        assert set(row) == set(RESPONSE_COLUMNS)
+
+
+def test_interferon_is_measured_from_its_own_baseline():
+    row = shown(rows(case(), new_events()))["2017-11-14"]
+    assert (row["baseline_staging"], row["baseline_value"]) == ("2017-05-16", "70.00")
+    assert row["change_from_baseline_percent"] == "-38.57"
+    assert row["reason"] == ("load 43 %, -39 % from baseline 70 % (2017-05-16), response from 49 %")
+
+
+def test_the_whole_course_stands_beside_the_line():
+    whole = {row["staging"]: row for row in rows(case(), new_events()) if row["line"] == WHOLE_COURSE}
+    assert list(whole) == list(LOADS)
+    assert whole["2016-07-14"]["response"] == "baseline"
+    assert whole["2019-03-12"]["baseline_staging"] == "2016-07-14"
+    assert whole["2019-03-12"]["response"] == "PD"  # the lesions that were new in 2016 and 2017 are still there
+    without_new = {row["staging"]: row["response"] for row in rows(case()) if row["line"] == WHOLE_COURSE}
+    assert (without_new["2017-11-14"], without_new["2019-03-12"]) == ("SD", "PR")
+
+
+def test_without_new_lesions_a_rise_of_17_percent_is_stable_disease():
+    table = shown(rows(case()))
+    assert table["2017-05-16"]["response"] == "SD"
+    assert table["2016-11-10"]["response"] == "PD"
+    assert table["2016-11-10"]["borderline"] == "yes"
+
+
+def test_both_classes_stand_in_the_reason_where_the_interval_meets_the_limit():
+    row = shown(rows(case({"2016-07-14": 50, "2016-11-10": 58}, of=lambda load: (load - 3, load + 3))))["2016-11-10"]
+    assert (row["response"], row["borderline"]) == ("SD", "yes")
+    assert "SD or PD" in row["reason"]
+    assert "the interval 55-61 % meets the limit of 60 %" in row["reason"]
+
+
+def test_a_staging_that_was_not_measured_is_not_evaluable_and_says_why():
+    measurements = [*case()[:2], StagingMeasurement("2017-01-10", not_measured="Slices are missing."), *case()[2:]]
+    table = shown(rows(measurements, new_events()))
+    assert table["2017-01-10"]["response"] == "NE"
+    assert table["2017-01-10"]["reason"] == "Slices are missing."
+    assert table["2017-11-14"]["response"] == "PR"
+
+
+def test_order_of_input_does_not_matter():
+    assert rows(case(), new_events()) == rows(case()[::-1], new_events()[::-1])
+
+
+def test_a_line_without_a_staging_near_its_start_has_no_baseline():
+    timeline = {"therapies": [{"line": "1", "kind": "systemic", "agent": "everolimus", "start": "2017-01-20"}]}
+    row = next(row for row in rows(case(), timeline=timeline, criterion="load") if row["line"] == "1" and
+               row["staging"] == "2017-05-16")  # fmt: skip
+    assert row["response"] == "SD"
+    late = {"therapies": [{"line": "1", "kind": "systemic", "agent": "everolimus", "start": "2017-03-20"}]}
+    row = next(row for row in rows(case(), timeline=late) if row["line"] == "1")
+    assert row["response"] == "NE"
+    assert "no staging within 90 days before its start 2017-03-20" in row["reason"]
+
+
+def test_no_therapy_at_all_leaves_the_whole_course():
+    assert {row["line"] for row in rows(case(), timeline={})} == {WHOLE_COURSE}
+
+
+def test_a_difference_of_contrast_phase_is_a_warning_beside_the_class():
+    first, second = case({"2016-07-14": 50, "2016-11-10": 52})
+    arterial = StagingMeasurement(**{**vars(second), "phase": "arterial", "slice_spacing_mm": 8.0})
+    reason = shown(rows([first, arterial]))["2016-11-10"]["reason"]
+    assert "compare with care: contrast phase arterial, at baseline portal venous, slices of 8 mm" in reason
+
+
+def test_no_lesion_left_is_complete_remission_and_a_lesion_again_is_progression():
+    lesion = LesionMeasurement(1, 22.0, True, frozenset({"a"}))
+    stagings = [
+        StagingMeasurement("2020-01-01", 5.0, 4, 6, 2000, 100, (lesion,)),
+        StagingMeasurement("2020-04-01", 0.0, 0, 0.2, 2000, 0.0, ()),
+        StagingMeasurement("2020-07-01", 1.0, 0.9, 1.1, 2000, 20.0, (lesion,)),
+    ]
+    events = [
+        {"staging": "2020-04-01", "event": "resolved", "tracks": "a", "counted": "no"},
+        {"staging": "2020-07-01", "event": "reappeared", "tracks": "a", "counted": "no"},
+    ]
+    for criterion in ("load", "hepatic RECIST", "volumetric"):
+        classes = [row["response"] for row in rows(stagings, events, {}, criterion)]
+        assert classes == ["baseline", "CR", "PD"], criterion
+
+
+@pytest.mark.parametrize("start, expected", [("2016-07", "1"), ("2016-07-14", "1"), ("2016-06-20", "1")])
+def test_the_first_staging_may_lie_on_the_start_of_the_line(start, expected):
+    timeline = {"therapies": [{"line": "1", "agent": "x", "start": start}]}
+    table = shown(rows(case(), timeline=timeline))
+    assert (table["2016-07-14"]["response"], table["2016-11-10"]["line"]) == ("baseline", expected)
