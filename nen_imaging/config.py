@@ -93,8 +93,17 @@ class FollowConfig(_Section):
     trusted_liver_dice: float = Field(
         0.85, ge=0, le=1, description="alignment below this overlap of livers is not trusted"
     )
+    trusted_surface_distance_mm: float = Field(
+        8.0, gt=0, description="alignment with liver surfaces farther apart than this, on average, is not trusted"
+    )
     match_overlap: float = Field(
         0.5, gt=0, le=1, description="share of a lesion inside another that makes it a part of it"
+    )
+    edge_overlap: float = Field(
+        0.25, gt=0, le=1, description="share of the smaller lesion inside the other from which two may be one"
+    )
+    edge_distance: float = Field(
+        0.5, ge=0, le=2, description="or centroids closer than this times their mean diameter, beyond the uncertainty"
     )
 
 
@@ -174,3 +183,26 @@ def _explain(item: Any, source: str) -> str:  # noqa: ANN401 - pydantic's error 
     close = difflib.get_close_matches(str(item["loc"][-1]), section.model_fields, n=1)
     hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(section.model_fields)}."
     return f"Config key {key} (from {source}) is unknown; {hint}"
+
+
+def commented_yaml() -> str:
+    """All keys with their defaults, each with its meaning: the text of `config/default.yaml`."""
+    lines = ["# Every key with its default. Give only those that differ, in a file of your own: --config FILE."]
+    for name, section in Config.model_fields.items():
+        kind = type(section.default)
+        lines += ["", f"# {(kind.__doc__ or '').strip()}", f"{name}:"]
+        for key, field in kind.model_fields.items():
+            value = yaml.safe_dump(section.default.model_dump(mode="json")[key], default_flow_style=True)
+            lines.append(f"  {key}: {value.removesuffix('...\n').strip()}  # {field.description}")
+    return "\n".join(lines) + "\n"
+
+
+def schema_yaml() -> str:
+    """The JSON schema of the config, as YAML: the text of `config/schema.yaml`."""
+    return yaml.safe_dump(Config.model_json_schema(), sort_keys=False, width=120)
+
+
+def write_files(folder: Path) -> None:
+    """Write `default.yaml` and `schema.yaml` into the config folder (`make config`)."""
+    (folder / "default.yaml").write_text(commented_yaml(), "utf-8")
+    (folder / "schema.yaml").write_text(schema_yaml(), "utf-8")

@@ -124,6 +124,7 @@ REASONS: dict[str, ReasonKind] = {
     "uptake.no_reference": _warns("No trustworthy reference organ; ratios and status are missing."),
     # follow-up
     "registration.untrusted": _warns("The livers could not be aligned well: events there are marked unsure."),
+    "staging.not_measured": _warns("Its lesions are not followed; see why the staging was refused."),
     "staging.undated": _warns("Undated stagings are not followed: name a date in `corrections.csv`."),
     # reader
     "reader.mask": _warns("A reader's mask replaces the network's; both loads are shown."),
@@ -248,7 +249,7 @@ SERIES_COLUMNS = (
     "patient", "study", "series", "date", "modality", "files", "image_type", "description_phase",
     "slice_thickness_mm", "spacing_mm", "extent_mm", "kernel", "score", "chosen_for", "reason", "codes",
 )  # fmt: skip
-STUDIES_COLUMNS = ("patient", "study", "date", "series", "files", "modalities", "staging")
+STUDIES_COLUMNS = ("patient", "study", "date", "series", "files", "modalities", "staging", "reason")
 QUARANTINE_COLUMNS = ("file", "code", "text", "remedy")
 
 LESIONS_COLUMNS = (

@@ -1,0 +1,145 @@
+"""Which lesion of a staging is which lesion of an earlier one: overlap, distance, and the optimal assignment.
+
+All lesions lie on one grid, that of the patient's reference liver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from nen_imaging.volume import FloatArray
+
+_COSTLIEST_EDGE = 1.5
+_NO_MATCH = 2.0
+"""Above any single edge, but below two poor ones: a good match is not given up to find partners for its neighbours."""
+_READERS_WORD = 1000.0
+
+Voxels = NDArray[np.intp]
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """A lesion of one staging, brought to the reference.
+
+    ``voxels`` are its flat indices in the reference grid, sorted (empty where it is smaller than a voxel);
+    ``centroid_mm`` lies in the reference's RAS.
+    """
+
+    staging: str
+    number: int
+    voxels: Voxels
+    centroid_mm: FloatArray
+    volume_ml: float
+    longest_diameter_mm: float
+    probable_cyst: bool = False
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.staging, self.number
+
+    @property
+    def sphere_diameter_mm(self) -> float:
+        return float((6000 * self.volume_ml / np.pi) ** (1 / 3))
+
+
+@dataclass(frozen=True)
+class MatchLimits:
+    """When two lesions may be one.
+
+    ``part_share``: a lesion with this share of its volume inside another is a part of it. An edge needs
+    ``edge_share`` of the smaller one inside the other, or centroids closer than ``edge_distance`` times their mean
+    diameter (plus the uncertainty of the alignment, at most half of that diameter).
+    """
+
+    part_share: float = 0.5
+    edge_share: float = 0.25
+    edge_distance: float = 0.5
+
+
+@dataclass(frozen=True)
+class Match:
+    """How the later lesions relate to the earlier ones; pairs are (index of earlier, index of later).
+
+    ``parts`` holds every pair of a lesion and its continuation: one-to-one, merged and split ones. ``near`` are
+    later lesions that continue none, but lie so close to one that they are not surely new.
+    """
+
+    parts: frozenset[tuple[int, int]]
+    near: frozenset[int]
+
+
+def match_lesions(
+    earlier: Sequence[Lesion],
+    later: Sequence[Lesion],
+    limits: MatchLimits,
+    *,
+    uncertainty_mm: float = 0.0,
+    same: Collection[tuple[int, int]] = (),
+    different: Collection[tuple[int, int]] = (),
+) -> Match:
+    """Relate two sets of lesions.
+
+    Parameters
+    ----------
+    earlier, later
+        The lesions; their order does not matter to who is matched with whom.
+    limits
+        The gate.
+    uncertainty_mm
+        Of the alignment; widens the gate of the distance.
+    same, different
+        Pairs that a reader has joined, or parted.
+    """
+    if not earlier or not later:
+        return Match(frozenset(), frozenset())
+    inside_later, inside_earlier = _shares(earlier, later)
+    smaller = np.maximum(inside_later, inside_earlier)
+    distance = _relative_distances(earlier, later, uncertainty_mm)
+    edge = (smaller >= limits.edge_share) | (distance <= limits.edge_distance)
+    for a, b in different:
+        edge[a, b] = False
+    cost = np.where(edge, np.minimum((1 - smaller) + distance, _COSTLIEST_EDGE), np.inf)
+    for a, b in same:
+        cost[a, b] = -_READERS_WORD
+    parts = _assign(cost) | set(same)
+    matched_earlier, matched_later = {a for a, _ in parts}, {b for _, b in parts}
+    for a, b in np.argwhere(edge & (inside_later >= limits.part_share)):  # merged: an earlier lesion went into another
+        if a not in matched_earlier:
+            parts.add((int(a), int(b)))
+    for a, b in np.argwhere(edge & (inside_earlier >= limits.part_share)):  # split: a fragment of an earlier lesion
+        if b not in matched_later:
+            parts.add((int(a), int(b)))
+    continued = {b for _, b in parts}
+    near = {int(b) for b in np.flatnonzero(edge.any(axis=0)) if b not in continued}
+    return Match(frozenset(parts), frozenset(near))
+
+
+def _shares(earlier: Sequence[Lesion], later: Sequence[Lesion]) -> tuple[FloatArray, FloatArray]:
+    """Share of each earlier lesion inside each later one, and of each later one inside each earlier one."""
+    common = np.array(
+        [[len(np.intersect1d(a.voxels, b.voxels, assume_unique=True)) for b in later] for a in earlier], float
+    )
+    size_earlier = np.array([max(1, len(a.voxels)) for a in earlier])[:, None]
+    size_later = np.array([max(1, len(b.voxels)) for b in later])[None, :]
+    return common / size_earlier, common / size_later
+
+
+def _relative_distances(earlier: Sequence[Lesion], later: Sequence[Lesion], uncertainty_mm: float) -> FloatArray:
+    """Distance of the centroids, less the alignment's uncertainty, over the mean diameter."""
+    first, second = (np.array([lesion.centroid_mm for lesion in group]) for group in (earlier, later))
+    distance = np.linalg.norm(first[:, None] - second[None], axis=2)
+    diameter = np.add.outer([a.sphere_diameter_mm for a in earlier], [b.sphere_diameter_mm for b in later]) / 2
+    return np.maximum(0, distance - np.minimum(uncertainty_mm, diameter / 2)) / np.maximum(diameter, 1e-6)
+
+
+def _assign(cost: FloatArray) -> set[tuple[int, int]]:
+    """The cheapest one-to-one assignment among the pairs of finite cost."""
+    gated = np.where(np.isfinite(cost), cost, _NO_MATCH)
+    rows, columns = linear_sum_assignment(gated)
+    return {(int(a), int(b)) for a, b in zip(rows, columns, strict=True) if np.isfinite(cost[a, b])}

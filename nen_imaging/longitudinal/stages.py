@@ -1,0 +1,101 @@
+"""The edge of this room: every `ct/` and `measure/` of a patient becomes `follow/`."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nen_imaging.contract import EVENTS_COLUMNS, REGISTRATION_COLUMNS, TRACKS_COLUMNS, Reason
+from nen_imaging.stage import Outcome, Stage, StageCall, read_record, reasons_of
+
+if TYPE_CHECKING:
+    from nen_imaging.longitudinal.follow import FollowedPatient, ScannedStaging
+    from nen_imaging.longitudinal.graph import ReaderLink
+
+VERSION = 1
+
+
+def _follow(call: StageCall) -> Outcome:
+    from nen_imaging.longitudinal.follow import follow_patient
+    from nen_imaging.longitudinal.graph import FollowLimits
+    from nen_imaging.longitudinal.matching import MatchLimits
+    from nen_imaging.longitudinal.registration import RegistrationLimits
+
+    options = call.options
+    registration = RegistrationLimits(options["trusted_liver_dice"], options["trusted_surface_distance_mm"])
+    limits = FollowLimits(
+        MatchLimits(options["match_overlap"], options["edge_overlap"], options["edge_distance"]),
+        options["new_minimum_diameter_mm"],
+    )
+    usable, reasons = _usable(call)
+    links = json.loads(call.input("links.json").read_text("utf-8"))["links"]
+    scans = (_read(staging, ct, measure) for staging, (ct, measure) in usable.items())
+    patient = follow_patient(scans, registration, limits, [_link(row) for row in links])
+    _write(call.folder, patient)
+    untrusted = [
+        Reason("registration.untrusted", f"{staging}: {found.reason}.")
+        for staging, found in patient.registrations.items()
+        if not found.trusted
+    ]
+    facts = {"followed": list(usable), "reference": next(iter(usable), None)}
+    return Outcome(reasons + untrusted, facts)
+
+
+def _usable(call: StageCall) -> tuple[dict[str, tuple[Path, Path]], list[Reason]]:
+    """The stagings that can be followed, in order of time, and why others cannot."""
+    usable, reasons = {}, []
+    ct_of = call.by_staging("ct")
+    for staging, measure in call.by_staging("measure").items():
+        record = read_record(measure)
+        if record.refused:
+            why = " ".join(reason.text for reason in reasons_of(record))
+            reasons.append(Reason("staging.not_measured", f"{staging} is left out: {why}"))
+        elif staging.startswith("undated"):
+            reasons.append(Reason("staging.undated", f"{staging} has no date and is not followed."))
+        else:
+            usable[staging] = (ct_of[staging], measure)
+    return usable, reasons
+
+
+def _read(staging: str, ct: Path, measure: Path) -> ScannedStaging:
+    from nen_imaging.longitudinal.follow import ScannedStaging
+    from nen_imaging.volume import read_nifti
+
+    left_out = set(json.loads((measure / "load.json").read_text("utf-8")).get("left_out", ()))
+    with (measure / "lesions.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if int(row["lesion"]) not in left_out]
+    return ScannedStaging(
+        staging=staging,
+        ct=read_nifti(ct / "ct.nii.gz"),
+        liver=read_nifti(measure / "liver.nii.gz"),
+        instances=read_nifti(measure / "instances.nii.gz"),
+        lesions=rows,
+    )
+
+
+def _link(row: Mapping[str, str]) -> ReaderLink:
+    from nen_imaging.longitudinal.graph import ReaderLink
+
+    earlier, later = (
+        (row[f"{when}_staging"], int(row[f"{when}_lesion"])) for when in ("earlier", "later")
+    )  # fmt: skip
+    return ReaderLink(earlier, later, same=row["relation"] == "same")
+
+
+def _write(folder: Path, patient: FollowedPatient) -> None:
+    _write_csv(folder / "registration.csv", REGISTRATION_COLUMNS, patient.registration_rows())
+    _write_csv(folder / "tracks.csv", TRACKS_COLUMNS, patient.track_rows())
+    _write_csv(folder / "events.csv", EVENTS_COLUMNS, patient.event_rows())
+
+
+def _write_csv(path: Path, columns: tuple[str, ...], rows: Iterable[Mapping[str, Any]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+FOLLOW = Stage("follow", VERSION, _follow, tolerates=frozenset({"ct", "measure"}))
