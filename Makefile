@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install test test-all lint wheel clean
+.PHONY: install lint test test-all config wheel clean
 
 install: $(VENV)/installed
 
@@ -25,6 +25,9 @@ test: lint
 
 test-all: lint
 	$(BIN)/pytest -n 2
+
+config: install
+	$(BIN)/python -c "from pathlib import Path; from nen_imaging.config import write_files; write_files(Path('config'))"
 
 wheel: install
 	$(BIN)/python -m build --wheel

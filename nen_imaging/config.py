@@ -7,6 +7,7 @@ the config: the part that reaches it is handed over as JSON (`Config.options_of`
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -192,8 +193,8 @@ def commented_yaml() -> str:
         kind = type(section.default)
         lines += ["", f"# {(kind.__doc__ or '').strip()}", f"{name}:"]
         for key, field in kind.model_fields.items():
-            value = yaml.safe_dump(section.default.model_dump(mode="json")[key], default_flow_style=True)
-            lines.append(f"  {key}: {value.removesuffix('...\n').strip()}  # {field.description}")
+            value = json.dumps(section.default.model_dump(mode="json")[key])
+            lines.append(f"  {key}: {value}  # {field.description}")
     return "\n".join(lines) + "\n"
 
 

@@ -1,0 +1,173 @@
+"""`index/files.sqlite`: where each file of the study lies, and what its header said.
+
+The one file of the results that holds paths of the study (mode 600): everything else knows files by their series.
+It is a cache as well: a file whose path, size and time did not change is not read again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from nen_imaging.contract import Results
+from nen_imaging.dicom.files import MEMBER, FileEntry, is_archive
+from nen_imaging.dicom.headers import HEADER_VERSION, Header
+from nen_imaging.stage import StageError
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS files (
+    path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+    code TEXT NOT NULL, text TEXT NOT NULL,
+    identity TEXT NOT NULL, study TEXT NOT NULL, series_uid TEXT NOT NULL, header TEXT NOT NULL,
+    series TEXT NOT NULL DEFAULT ''
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS by_uid ON files (identity, study, series_uid, path);
+CREATE INDEX IF NOT EXISTS by_series ON files (series);
+"""
+_ARCHIVE_READ = "archive.read"  # stands for the archive itself, whose members have rows of their own
+_DIRECTORY = "directory"
+_UNLISTED = (_ARCHIVE_READ, _DIRECTORY, "")
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """One file: its header, or the reason code and text why it has none."""
+
+    entry: FileEntry
+    header: Header | None = None
+    code: str = ""
+    text: str = ""
+
+    @classmethod
+    def read_archive(cls, entry: FileEntry) -> FileRow:
+        return cls(entry, code=_ARCHIVE_READ)
+
+    @classmethod
+    def directory(cls, entry: FileEntry) -> FileRow:
+        return cls(entry, code=_DIRECTORY)
+
+
+class FilesDatabase:
+    """An open `files.sqlite`; use as a context manager: all changes of one block, or none."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        path.chmod(0o600)
+        self._connection = sqlite3.connect(path)
+        self._connection.executescript(_SCHEMA)
+        if self._about("header_version") != str(HEADER_VERSION):
+            self._connection.execute("DELETE FROM files")
+            self._set_about("header_version", str(HEADER_VERSION))
+        self._connection.execute("CREATE TEMP TABLE present (path TEXT PRIMARY KEY) WITHOUT ROWID")
+
+    def __enter__(self) -> FilesDatabase:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._connection.commit()
+        self._connection.close()
+
+    def set_study(self, study: Path) -> None:
+        """Record where the study lies now."""
+        self._set_about("study", str(study.absolute()))
+
+    def is_current(self, entry: FileEntry) -> bool:
+        """Whether the file is known as it is; if so it (and an archive's members) count as present."""
+        row = self._connection.execute("SELECT size, mtime_ns FROM files WHERE path = ?", (entry.path,)).fetchone()
+        if row != (entry.size, entry.mtime_ns):
+            return False
+        self._connection.execute("INSERT OR IGNORE INTO present VALUES (?)", (entry.path,))
+        if is_archive(entry.path):
+            self._connection.execute(
+                "INSERT OR IGNORE INTO present SELECT path FROM files WHERE path >= ? AND path < ?",
+                _members_range(entry.path),
+            )
+        return True
+
+    def put(self, rows: Iterable[FileRow]) -> None:
+        """Add files or replace what was known of them."""
+        for row in rows:
+            header = row.header
+            keys = (header.identity, header.study, header.series) if header else ("", "", "")
+            text = json.dumps(header.to_list(), separators=(",", ":")) if header else ""
+            self._connection.execute(
+                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '')",
+                (row.entry.path, row.entry.size, row.entry.mtime_ns, row.code, row.text, *keys, text),
+            )
+            self._connection.execute("INSERT OR IGNORE INTO present VALUES (?)", (row.entry.path,))
+
+    def drop_absent(self) -> None:
+        """Forget every file that was neither current nor put since this database was opened."""
+        self._connection.execute("DELETE FROM files WHERE path NOT IN (SELECT path FROM present)")
+
+    def issuers(self) -> set[tuple[str, str]]:
+        """Every pair of identity and issuer."""
+        rows = self._connection.execute(
+            "SELECT DISTINCT identity, json_extract(header, '$[1]') FROM files WHERE header != ''"
+        )
+        return {(identity, issuer) for identity, issuer in rows}
+
+    def by_series_uid(self) -> Iterator[list[FileRow]]:
+        """The files with a header, one SeriesInstanceUID of one study and identity at a time, in order of path."""
+        rows = self._connection.execute(
+            "SELECT path, size, mtime_ns, header, identity, study, series_uid FROM files WHERE header != '' "
+            "ORDER BY identity, study, series_uid, path"
+        )
+        for _, group in itertools.groupby(rows, key=lambda row: row[4:]):
+            yield [
+                FileRow(FileEntry(path, size, mtime), Header.from_list(json.loads(header)))
+                for path, size, mtime, header, *_ in group
+            ]
+
+    def assign(self, series: str, paths: Iterable[str]) -> None:
+        """Say which series files belong to."""
+        self._connection.executemany(
+            "UPDATE files SET series = ? WHERE path = ? AND series != ?", ((series, path, series) for path in paths)
+        )
+
+    def quarantined(self) -> Iterator[FileRow]:
+        """The files that are not used, with their reason, in order of path."""
+        query = f"SELECT path, size, mtime_ns, code, text FROM files WHERE code NOT IN {_UNLISTED} ORDER BY path"
+        for path, size, mtime, code, text in self._connection.execute(query):
+            yield FileRow(FileEntry(path, size, mtime), None, code, text)
+
+    def _about(self, name: str) -> str | None:
+        row = self._connection.execute("SELECT value FROM about WHERE name = ?", (name,)).fetchone()
+        return row and row[0]
+
+    def _set_about(self, name: str, value: str) -> None:
+        self._connection.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (name, value))
+
+
+def _members_range(archive: str) -> tuple[str, str]:
+    prefix = archive + MEMBER
+    return prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)
+
+
+def files_of_series(results: Results, series: str) -> tuple[Path, list[str]]:
+    """Where the study lies and which of its files make a series (paths relative to it, in order).
+
+    Open them with `files.open_files`. Raises StageError if the index does not know the series or the study is gone.
+    """
+    if not results.files_database.is_file():
+        raise StageError(f"{results.files_database} is missing. Run `nen-imaging index` again.")
+    uri = f"{results.files_database.absolute().as_uri()}?mode=ro"
+    with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
+        study = connection.execute("SELECT value FROM about WHERE name = 'study'").fetchone()
+        paths = [
+            path for (path,) in connection.execute("SELECT path FROM files WHERE series = ? ORDER BY path", (series,))
+        ]
+    if not paths or study is None:
+        raise StageError(f"The index knows no series {series}. Run `nen-imaging index` again.")
+    if not Path(study[0]).exists():
+        raise StageError("The study folder is no longer where it was indexed. Run `nen-imaging index` on it again.")
+    return Path(study[0]), paths

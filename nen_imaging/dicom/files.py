@@ -1,0 +1,171 @@
+"""Every file of a study: plain files and the members of archives, by one kind of path.
+
+A path is relative to the study and posix; a member of an archive is ``scans/old.tar.xz!/series/0001``. The study
+may itself be one archive (paths are then its members' names) or one file.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import lzma
+import os
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, BinaryIO
+
+MEMBER = "!/"
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
+_BROKEN = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    lzma.LZMAError,
+    zlib.error,
+    EOFError,
+    NotImplementedError,  # a compression that zipfile does not know
+    RuntimeError,  # an encrypted member
+)
+
+
+class BrokenArchiveError(ValueError):
+    """An archive is damaged, cut short or encrypted."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """One file: path relative to the study, bytes, time of its last change (of its archive for a member)."""
+
+    path: str
+    size: int
+    mtime_ns: int
+
+
+def is_archive(path: str) -> bool:
+    """Whether a file is an archive, by its name."""
+    return path.lower().endswith(ARCHIVE_SUFFIXES)
+
+
+def walk(study: Path) -> Iterator[FileEntry]:
+    """Every file of a study, in order of path, archives replaced by their members."""
+    for entry in list_files(study):
+        if is_archive(entry.path):
+            yield from sorted((member for member, _ in open_archive(study, entry)), key=lambda member: member.path)
+        else:
+            yield entry
+
+
+def list_files(study: Path) -> Iterator[FileEntry]:
+    """Every file of a study, in order of path, archives not opened.
+
+    Hidden files and DICOMDIR are left out; a folder that links back to one above it is entered once.
+    """
+    if study.is_file():
+        stat = study.stat()
+        yield FileEntry(study.name, stat.st_size, stat.st_mtime_ns)
+        return
+    yield from _list_folder(study, "", frozenset({_identity(study.stat())}))
+
+
+def _list_folder(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[FileEntry]:
+    with os.scandir(folder) as scan:
+        children = sorted((child for child in scan if not _ignored(child.name)), key=lambda child: child.name)
+    for child in children:
+        try:
+            stat = child.stat()
+        except OSError:  # a link to nothing
+            continue
+        if not child.is_dir():
+            if child.is_file():
+                yield FileEntry(prefix + child.name, stat.st_size, stat.st_mtime_ns)
+        elif (identity := _identity(stat)) not in above:
+            yield from _list_folder(Path(child.path), f"{prefix}{child.name}/", above | {identity})
+
+
+def _identity(stat: os.stat_result) -> tuple[int, int]:
+    return stat.st_dev, stat.st_ino
+
+
+def _ignored(name: str) -> bool:
+    return name.startswith(".") or name.upper() == "DICOMDIR"
+
+
+def open_archive(study: Path, archive: FileEntry) -> Iterator[tuple[FileEntry, BinaryIO]]:
+    """Every member of an archive with its open stream, in one pass, in the archive's own order.
+
+    Raises BrokenArchiveError when the archive cannot be read to its end.
+    """
+    whole = study.is_file()
+    prefix = "" if whole else archive.path + MEMBER
+    try:
+        for name, size, stream in _members(study if whole else study / archive.path):
+            clean = "/".join(part for part in name.split("/") if part not in ("", "."))
+            if not any(_ignored(part) for part in clean.split("/")):
+                yield FileEntry(prefix + clean, size, archive.mtime_ns), stream
+    except _BROKEN as error:
+        raise BrokenArchiveError(f"the archive cannot be read to its end ({type(error).__name__})") from error
+
+
+def _members(path: Path) -> Iterator[tuple[str, int, BinaryIO]]:
+    if path.name.lower().endswith(".zip"):
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                if not info.is_dir():
+                    with archive.open(info) as stream:
+                        yield info.filename, info.file_size, _binary(stream)
+    else:
+        with tarfile.open(path) as tar:
+            for member in tar:
+                opened = tar.extractfile(member) if member.isfile() else None
+                if opened is not None:
+                    with opened:
+                        yield member.name, member.size, _binary(opened)
+
+
+def _binary(stream: IO[bytes]) -> BinaryIO:
+    return stream  # type: ignore[return-value]  # IO[bytes] is what the archives promise
+
+
+def open_files(study: Path, paths: Iterable[str]) -> Iterator[tuple[str, BinaryIO]]:
+    """The named files of a study, each with an open stream that can seek; one pass per archive.
+
+    Files of one archive come in the archive's order, not in that of ``paths``.
+
+    Raises
+    ------
+    FileNotFoundError
+        A path is no longer there; the message does not name it, since paths may name patients.
+    BrokenArchiveError
+        An archive cannot be read to its end.
+    """
+    if study.is_file():
+        yield from _open_in_file(study, set(paths))
+        return
+    for archive, group in itertools.groupby(sorted(paths), key=lambda path: path.partition(MEMBER)[0]):
+        wanted = set(group)
+        if wanted == {archive}:
+            with (study / archive).open("rb") as stream:
+                yield archive, stream
+        else:
+            yield from _open_members(study, FileEntry(archive, 0, 0), wanted)
+
+
+def _open_in_file(study: Path, wanted: set[str]) -> Iterator[tuple[str, BinaryIO]]:
+    if is_archive(study.name):
+        yield from _open_members(study, FileEntry(study.name, 0, 0), wanted)
+    elif wanted:
+        with study.open("rb") as stream:
+            yield study.name, stream
+
+
+def _open_members(study: Path, archive: FileEntry, wanted: set[str]) -> Iterator[tuple[str, BinaryIO]]:
+    missing = set(wanted)
+    for member, stream in open_archive(study, archive):
+        if member.path in missing:
+            missing.discard(member.path)
+            yield member.path, io.BytesIO(stream.read())  # seeking back in a compressed stream would unpack it anew
+    if missing:
+        raise FileNotFoundError(f"{len(missing)} files that the index knows left their archive; run the index again.")

@@ -1,0 +1,320 @@
+"""What the index keeps of one DICOM header: facts, no text of people, no identifier in clear.
+
+Only the head of a file is read. Files without the preamble count when their elements make sense.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass, fields
+from datetime import date
+from typing import Any, BinaryIO
+
+import pydicom
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, MediaStorageDirectoryStorage
+
+from nen_imaging.dicom import vocabulary
+from nen_imaging.dicom.privacy import Pseudonymiser
+
+HEADER_VERSION = 1  # raise with every change of what is read: the cache is then read anew
+_HEAD_BYTES = 32 * 1024
+_PIXEL_DATA_ELEMENT_BYTES = 12
+_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?")
+_KEYWORDS = (
+    "SpecificCharacterSet", "ImageType", "SOPClassUID", "SOPInstanceUID", "StudyDate", "SeriesDate", "AcquisitionDate",
+    "AcquisitionDateTime", "Modality", "SeriesDescription", "ProtocolName", "StudyDescription", "PatientName",
+    "PatientID", "IssuerOfPatientID", "ContrastBolusAgent", "SliceThickness", "ConvolutionKernel", "StudyInstanceUID",
+    "SeriesInstanceUID", "AcquisitionNumber", "ImagePositionPatient", "ImageOrientationPatient", "SamplesPerPixel",
+    "NumberOfFrames", "Rows", "Columns", "PixelSpacing", "BitsAllocated", "RescaleSlope", "CorrectedImage", "Units",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+)  # fmt: skip
+
+
+class UnusableFileError(ValueError):
+    """A file that is no usable DICOM: a reason code and a text that quotes nothing of the file."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class DirectoryFileError(ValueError):
+    """A DICOMDIR under another name: it holds no image and is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Facts of one DICOM file. UIDs, ids and names are keyed hashes; texts are words of `vocabulary`; lengths mm."""
+
+    identity: str
+    issuer: str
+    study: str
+    series: str
+    instance: str
+    modality: str
+    is_secondary_capture: bool
+    date: str
+    image_type: tuple[str, ...]
+    rows: int
+    columns: int
+    bits_allocated: int
+    frames: int
+    pixel_spacing: tuple[float, ...]
+    orientation: tuple[float, ...]
+    positions: tuple[tuple[float, ...], ...]
+    slice_thickness: float | None
+    has_rescale: bool
+    corrections: tuple[str, ...]
+    units: str
+    phase: vocabulary.Phase
+    has_contrast: bool
+    names_localizer: bool
+    kernel: str
+    acquisition: int | None
+    digest: str
+
+    def to_list(self) -> list[Any]:
+        """Plain JSON values, in the order of the fields."""
+        return list(astuple(self))
+
+    @classmethod
+    def from_list(cls, values: list[Any]) -> Header:
+        """The inverse of `to_list`, after a way through JSON."""
+        return cls(*(_freeze(value) for value in values))
+
+
+HEADER_FIELDS = tuple(field.name for field in fields(Header))
+
+
+def _freeze(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    return tuple(map(_freeze, value)) if isinstance(value, list) else value
+
+
+@contextlib.contextmanager
+def quiet_reading() -> Iterator[None]:
+    """Read headers leniently and without pydicom's warnings, which quote values of the file."""
+    settings = pydicom.config.settings
+    before = settings.reading_validation_mode
+    settings.reading_validation_mode = pydicom.config.IGNORE
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        settings.reading_validation_mode = before
+
+
+def read_header(stream: BinaryIO, size: int, pseudonymiser: Pseudonymiser) -> Header:
+    """The facts of one file's header, from its stream (read from its start) and its size in bytes.
+
+    Raises
+    ------
+    UnusableFileError
+        The file is no DICOM, is cut short, or carries no series.
+    DirectoryFileError
+        The file is a DICOMDIR.
+    """
+    content, dataset, header_end = _read_head(stream, size)
+    if str(dataset.file_meta.get("MediaStorageSOPClassUID", "")) == MediaStorageDirectoryStorage:
+        raise DirectoryFileError
+    if not _text(dataset, "SeriesInstanceUID") or not (_text(dataset, "Modality") or _text(dataset, "SOPClassUID")):
+        raise UnusableFileError("file.unsupported", "the file names no series (SeriesInstanceUID) or no Modality")
+    _require_pixels(dataset, header_end, size)
+    digest = hashlib.sha256(content[:header_end]).hexdigest()[:32]
+    return _header(dataset, digest, pseudonymiser)
+
+
+def _read_head(stream: BinaryIO, size: int) -> tuple[bytes, pydicom.FileDataset, int]:
+    """The bytes read, the dataset before the pixels, and where in the bytes it ends."""
+    content = stream.read(_HEAD_BYTES)
+    _require_dicom_start(content)
+    for is_last in (False, True):
+        whole = len(content) >= size
+        buffer = io.BytesIO(content)
+        try:
+            dataset = pydicom.dcmread(buffer, stop_before_pixels=True, force=True, specific_tags=list(_KEYWORDS))
+        except InvalidDicomError:
+            raise UnusableFileError("file.not_dicom", "the file is no DICOM") from None
+        except Exception as error:  # a broken element can raise nearly anything
+            if whole or is_last:
+                raise UnusableFileError(
+                    "file.truncated", f"the header cannot be read to its end ({type(error).__name__})"
+                ) from None
+        else:
+            deflated = dataset.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
+            end = len(content) if deflated else buffer.tell()
+            if whole or is_last or (end < len(content) and _starts_pixels(content[end:])):
+                return content, dataset, end
+        content += stream.read()
+    raise AssertionError("the loop ends by return or raise")
+
+
+def _require_dicom_start(content: bytes) -> None:
+    """Cheap sanity before a lenient read: the prefix, or a first element of group 0002 or 0008."""
+    if content[128:132] != b"DICM" and content[:2] not in (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08"):
+        raise UnusableFileError("file.not_dicom", "the file is no DICOM: neither prefix nor a first element of one")
+
+
+def _starts_pixels(content: bytes) -> bool:
+    return content[:4] in (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10", b"\xe0\x7f\x08\x00", b"\xe0\x7f\x09\x00")
+
+
+def _require_pixels(dataset: pydicom.FileDataset, header_end: int, size: int) -> None:
+    """Refuse an image whose file ends before its pixels do; of compressed ones only whether there are any."""
+    rows, columns = _integer(dataset, "Rows"), _integer(dataset, "Columns")
+    if not rows or not columns:
+        return
+    syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)))
+    if syntax == DeflatedExplicitVRLittleEndian:
+        return
+    samples = _integer(dataset, "SamplesPerPixel") or 1
+    frames = _integer(dataset, "NumberOfFrames") or 1
+    bits = rows * columns * samples * frames * (_integer(dataset, "BitsAllocated") or 16)
+    native = not syntax.is_private and syntax.is_transfer_syntax and not syntax.is_encapsulated
+    expected = bits // 8 if native else 1
+    found = max(0, size - header_end - _PIXEL_DATA_ELEMENT_BYTES)
+    if syntax == ImplicitVRLittleEndian and found:
+        found += 4  # its element head is 8 bytes
+    if found < expected:
+        raise UnusableFileError("file.truncated", f"the file ends early: {found} bytes of pixels instead of {expected}")
+
+
+def _header(dataset: pydicom.FileDataset, digest: str, pseudonymiser: Pseudonymiser) -> Header:
+    texts = [_text(dataset, key) for key in ("SeriesDescription", "ProtocolName")]
+    study = _text(dataset, "StudyInstanceUID")
+    spacing, orientation, positions, thickness, rescaled = _geometry(dataset)
+    return Header(
+        identity=_identity(dataset, pseudonymiser),
+        issuer=pseudonymiser.issuer(_text(dataset, "IssuerOfPatientID")),
+        study=pseudonymiser.digest("study", study or _text(dataset, "SeriesInstanceUID")),
+        series=pseudonymiser.digest("series", _text(dataset, "SeriesInstanceUID")),
+        instance=pseudonymiser.digest("instance", _text(dataset, "SOPInstanceUID")),
+        modality=vocabulary.modality_word(_text(dataset, "Modality")),
+        is_secondary_capture=_text(dataset, "SOPClassUID").startswith("1.2.840.10008.5.1.4.1.1.7"),
+        date=date_of(dataset),
+        image_type=vocabulary.image_type_words(_texts(dataset, "ImageType")),
+        rows=_integer(dataset, "Rows") or 0,
+        columns=_integer(dataset, "Columns") or 0,
+        bits_allocated=_integer(dataset, "BitsAllocated") or 0,
+        frames=_integer(dataset, "NumberOfFrames") or 1,
+        pixel_spacing=spacing,
+        orientation=orientation,
+        positions=positions,
+        slice_thickness=thickness,
+        has_rescale=rescaled,
+        corrections=vocabulary.correction_words(_texts(dataset, "CorrectedImage")),
+        units=vocabulary.units_word(_text(dataset, "Units")),
+        phase=vocabulary.phase_of([*texts, _text(dataset, "StudyDescription")]),
+        has_contrast=bool(_text(dataset, "ContrastBolusAgent")),
+        names_localizer=vocabulary.names_localizer(texts),
+        kernel=vocabulary.kernel_word(" ".join(_texts(dataset, "ConvolutionKernel"))),
+        acquisition=_integer(dataset, "AcquisitionNumber"),
+        digest=digest,
+    )
+
+
+def _identity(dataset: pydicom.Dataset, pseudonymiser: Pseudonymiser) -> str:
+    """PatientID; where it is empty PatientName (as in 3D-IRCADb and CHAOS), else the study."""
+    if patient_id := _text(dataset, "PatientID"):
+        return pseudonymiser.identity("id", patient_id)
+    if name := _text(dataset, "PatientName").strip("^ "):
+        return pseudonymiser.identity("name", name.casefold())
+    return pseudonymiser.identity("study", _text(dataset, "StudyInstanceUID") or _text(dataset, "SeriesInstanceUID"))
+
+
+def date_of(dataset: pydicom.Dataset) -> str:
+    """The day of a file, ``YYYY-MM-DD``: acquisition, else series, else study; empty if none is a date."""
+    for keyword in ("AcquisitionDate", "AcquisitionDateTime", "SeriesDate", "StudyDate"):
+        digits = re.sub(r"\D", "", _text(dataset, keyword)[:10])[:8]
+        with contextlib.suppress(ValueError):
+            day = date(int(digits[:4]), int(digits[4:6]), int(digits[6:8]))
+            if day.year >= 1970:
+                return day.isoformat()
+    return ""
+
+
+_Geometry = tuple[
+    tuple[float, ...], tuple[float, ...], tuple[tuple[float, ...], ...], float | None, bool
+]
+
+
+def _geometry(dataset: pydicom.Dataset) -> _Geometry:
+    """Pixel spacing, orientation, positions, thickness, whether a rescale is given; of a multi-frame of all frames."""
+    if (_integer(dataset, "NumberOfFrames") or 1) > 1:
+        frames = _items(dataset, "PerFrameFunctionalGroupsSequence")
+        shared = _items(dataset, "SharedFunctionalGroupsSequence") or [pydicom.Dataset()]
+        if frames:
+            return _frame_geometry(shared[0], frames)
+    position = _numbers(dataset, "ImagePositionPatient", 3)
+    return (
+        _numbers(dataset, "PixelSpacing", 2),
+        _numbers(dataset, "ImageOrientationPatient", 6),
+        (position,) if position else (),
+        _number(dataset, "SliceThickness"),
+        _number(dataset, "RescaleSlope") is not None,
+    )
+
+
+def _frame_geometry(shared: pydicom.Dataset, frames: list[pydicom.Dataset]) -> _Geometry:
+    def macro(sequence: str) -> pydicom.Dataset:
+        items = _items(shared, sequence) or _items(frames[0], sequence)
+        return items[0] if items else pydicom.Dataset()
+
+    measures = macro("PixelMeasuresSequence")
+    places = [_items(frame, "PlanePositionSequence") for frame in frames]
+    positions = [_numbers(place[0], "ImagePositionPatient", 3) for place in places if place]
+    return (
+        _numbers(measures, "PixelSpacing", 2),
+        _numbers(macro("PlaneOrientationSequence"), "ImageOrientationPatient", 6),
+        tuple(position for position in positions if position),
+        _number(measures, "SliceThickness"),
+        _number(macro("PixelValueTransformationSequence"), "RescaleSlope") is not None,
+    )
+
+
+def _value(dataset: pydicom.Dataset, keyword: str) -> Any:  # noqa: ANN401 - whatever the file holds
+    try:
+        return dataset.get(keyword)
+    except Exception:  # a value that cannot be decoded counts as absent
+        return None
+
+
+def _text(dataset: pydicom.Dataset, keyword: str) -> str:
+    value = _value(dataset, keyword)
+    return "" if value is None else str(value).strip(" \0")
+
+
+def _texts(dataset: pydicom.Dataset, keyword: str) -> list[str]:
+    value = _value(dataset, keyword)
+    if value is None or isinstance(value, str):
+        return [str(value)] if value else []
+    return [str(item) for item in value] if hasattr(value, "__iter__") else [str(value)]
+
+
+def _items(dataset: pydicom.Dataset, keyword: str) -> list[pydicom.Dataset]:
+    value = _value(dataset, keyword)
+    return list(value) if isinstance(value, pydicom.Sequence) else []
+
+
+def _numbers(dataset: pydicom.Dataset, keyword: str, count: int) -> tuple[float, ...]:
+    texts = _texts(dataset, keyword)
+    if len(texts) != count or not all(_NUMBER.fullmatch(text.strip()) for text in texts):
+        return ()
+    return tuple(float(text) for text in texts)
+
+
+def _number(dataset: pydicom.Dataset, keyword: str) -> float | None:
+    return next(iter(_numbers(dataset, keyword, 1)), None)
+
+
+def _integer(dataset: pydicom.Dataset, keyword: str) -> int | None:
+    number = _number(dataset, keyword)
+    return int(number) if number is not None and abs(number) < 2**53 else None
+
+

@@ -1,0 +1,144 @@
+"""Which of the competing series of a staging is measured, and why.
+
+Points are given for what headers tell; every candidate's points and their reasons stand in `index/series.csv`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nen_imaging.dicom.group import Series, SeriesKind
+from nen_imaging.dicom.stagings import Staging, days_between
+from nen_imaging.dicom.vocabulary import Phase
+
+_ENOUGH_EXTENT_MM = 200.0  # a liver's height
+_TOO_FEW_SLICES = 10
+_PHASE_POINTS: Mapping[Phase, int] = {"portal venous": 20, "unknown": 20, "delayed": 15, "arterial": 10, "native": 5}
+_PREFERRED_PHASE_POINTS = 40
+_SAME_SPACING_MM = 1.0
+
+Pins = Mapping[str, bool]
+
+
+@dataclass(frozen=True)
+class SelectionRules:
+    """The options of the choice."""
+
+    preferred_phase: str = "portal venous"
+    preferred_thickness_mm: float = 3.0
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> SelectionRules:
+        return cls(options["preferred_phase"], options["preferred_thickness_mm"])
+
+
+@dataclass(frozen=True)
+class Score:
+    """Points of one candidate and where they come from."""
+
+    points: float
+    reason: str
+
+
+def score_ct(series: Series, rules: SelectionRules, peers: Iterable[Staging] = ()) -> Score:
+    """Points of a CT.
+
+    ``peers`` are all stagings of the patient: a phase and a slice spacing that most of them offer make loads comparable.
+    """
+    preferred = series.phase == rules.preferred_phase
+    grounds = [
+        (_PREFERRED_PHASE_POINTS if preferred else _PHASE_POINTS[series.phase], f"phase {series.phase}"),
+        (_spacing_points(series, rules), f"spacing {_shown(series.spacing_mm)}"),
+        (20 * min(1.0, (series.extent_mm or 0) / _ENOUGH_EXTENT_MM), f"extent {_shown(series.extent_mm)}"),
+        (10 if series.is_original else 0, "original" if series.is_original else "derived"),
+        (10 if series.is_axial else 0, "axial" if series.is_axial else "not axial"),
+        (0 if series.is_sharp else 5, "sharp kernel" if series.is_sharp else "soft or unknown kernel"),
+        *_comparability(series, list(peers)),
+    ]
+    if series.slices < _TOO_FEW_SLICES:
+        grounds.append((-50, f"only {series.slices} slices"))
+    return _score(grounds)
+
+
+def score_pet(series: Series, anchor: str) -> Score:
+    """Points of a PET of a staging anchored at that date."""
+    corrected = series.kind == SeriesKind.PET
+    distance = days_between(series.date, anchor) if series.date and anchor else 0
+    grounds = [
+        (50 if corrected else 0, "attenuation-corrected or not said" if corrected else "not attenuation-corrected"),
+        (-float(distance), f"{distance} days from the CT"),
+        (20 * min(1.0, (series.extent_mm or 0) / _ENOUGH_EXTENT_MM), f"extent {_shown(series.extent_mm)}"),
+        (10 if series.is_original else 0, "original" if series.is_original else "derived"),
+        (10 if series.is_axial else 0, "axial" if series.is_axial else "not axial"),
+    ]
+    if series.slices < _TOO_FEW_SLICES:
+        grounds.append((-50, f"only {series.slices} slices"))
+    return _score(grounds)
+
+
+def _score(grounds: Iterable[tuple[float, str]]) -> Score:
+    grounds = list(grounds)
+    text = "; ".join(f"{name} {points:+.0f}" for points, name in grounds)
+    return Score(round(sum(points for points, _ in grounds), 1), text)
+
+
+def _spacing_points(series: Series, rules: SelectionRules) -> float:
+    """20 at the preferred spacing, 10 at twice or half of it, none at four times or a quarter."""
+    spacing = series.spacing_mm or series.slice_thickness_mm
+    if not spacing or spacing <= 0:
+        return 0.0
+    return 20 * max(0.0, 1 - abs(math.log2(spacing / rules.preferred_thickness_mm)) / 2)
+
+
+def _comparability(series: Series, peers: list[Staging]) -> list[tuple[float, str]]:
+    others = [peer for peer in peers if all(one.key != series.key for one in peer.ct)]
+    if not others:
+        return []
+    same_phase = sum(any(one.phase == series.phase for one in peer.ct) for peer in others)
+    same_spacing = sum(any(_same_spacing(one, series) for one in peer.ct) for peer in others)
+    return [
+        (15 * same_phase / len(others), f"phase at {same_phase} of {len(others)} other stagings"),
+        (5 * same_spacing / len(others), f"spacing at {same_spacing} of {len(others)} other stagings"),
+    ]
+
+
+def _same_spacing(one: Series, other: Series) -> bool:
+    if one.spacing_mm is None or other.spacing_mm is None:
+        return False
+    return abs(one.spacing_mm - other.spacing_mm) <= _SAME_SPACING_MM
+
+
+def _shown(value_mm: float | None) -> str:
+    return "unknown" if value_mm is None else f"{value_mm:g} mm"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The chosen series of one kind (None: there is none) and why; ``better`` names one that would win afresh."""
+
+    series: Series | None
+    reason: str
+    better: Series | None = None
+
+
+def choose(candidates: Sequence[Series], scores: Mapping[str, Score], pins: Pins, previous: str | None) -> Choice:
+    """Choose one of the candidates: a pinned one, else the one chosen before, else the one with most points.
+
+    ``pins`` maps series keys to True for chosen, False for banned, as `pins.csv` says. ``previous`` is the series
+    chosen last time: a selection is sticky.
+    """
+    allowed = [one for one in candidates if pins.get(one.key) is not False]
+    if not allowed:
+        return Choice(None, "every candidate is banned" if candidates else "there is no candidate")
+    ranked = sorted(allowed, key=lambda one: (-scores[one.key].points, -one.slices, one.key))
+    pinned = [one for one in ranked if pins.get(one.key)]
+    if pinned:
+        return Choice(pinned[0], "pinned in pins.csv")
+    kept = next((one for one in ranked if one.key == previous), None)
+    if kept is not None:
+        better = ranked[0] if scores[ranked[0].key].points > scores[kept.key].points else None
+        return Choice(kept, "chosen before" if better else "most points", better)
+    return Choice(ranked[0], "most points" if len(ranked) > 1 else "the only one")

@@ -1,0 +1,84 @@
+"""Free text of headers brought down to known words.
+
+Descriptions, kernels and image types are typed by people and may name a patient; only words listed here, or of a
+form that can be no name, leave this module.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Literal
+
+Phase = Literal["portal venous", "arterial", "native", "delayed", "unknown"]
+
+_PHASES: tuple[tuple[Phase, str], ...] = (
+    ("native", r"nativ|unenhanced|non[ -]?(?:contrast|enhanced)|without contrast|w/?o[ _-]?(?:iv|contrast|c\b)"
+               r"|pre[ _-]?contrast|ohne km|\bplain\b|low[ _-]?dose|\bct ?ac\b|\bac[ _-]?ct\b|\bnc\b"),
+    ("arterial", r"arteri|\bart\b|\bhap\b|(?<!\d)(?:2[05]|3[05])[ _-]?s(?:ec)?\b"),
+    ("delayed", r"delay|\blate\b(?! ?art)|sp[aä]t|equilib|nephrogen|excret|(?<!\d)(?:1[2-9]0|[2-3][0-9]0)[ _-]?s(?:ec)?\b"
+                r"|(?<!\d)(?:3|5|10)[ _-]?min"),
+    ("portal venous", r"portal|porto|\bpvp?\b|venous|ven[oö]s|\bven\b|(?<!\d)(?:6[05]|7[05]|80|90)[ _-]?s(?:ec)?\b"),
+)  # fmt: skip
+_PHASE_PATTERNS = tuple((phase, re.compile(pattern, re.IGNORECASE)) for phase, pattern in _PHASES)
+_LOCALIZER = re.compile(r"topogram|scout|localizer|surview|scanogram", re.IGNORECASE)
+
+_IMAGE_TYPES = (
+    "ORIGINAL DERIVED PRIMARY SECONDARY AXIAL LOCALIZER HELIX HELICAL REFORMATTED MPR AVERAGE MIP MINIP PROJECTION "
+    "STATIC DYNAMIC GATED WHOLE_BODY IMAGE REPROJECTION VOLUME MIXED SEGMENTATION"
+).split()  # fmt: skip
+_CORRECTIONS = ("DECY", "ATTN", "SCAT", "DTIM", "MOTN", "PMOT", "CLN", "RAN", "RADL", "DCAL", "NORM")
+_UNITS = ("BQML", "GML", "CNTS", "PROPCNTS", "PROPCPS", "CM2ML", "NONE", "1/CM", "UMOLML", "MGMINML", "PCNT")
+_KERNEL_WORDS = ("STANDARD", "SOFT", "BONE", "BONEPLUS", "LUNG", "DETAIL", "EDGE", "CHEST", "SMOOTH", "SHARP", "BODY")
+_KERNEL_FORM = re.compile(r"(?:[A-Z]{1,2}[a-z]?\d{2,3}[a-z]?|[A-EL])")
+_SHARP_KERNEL = re.compile(r"BONE|LUNG|EDGE|SHARP|DETAIL|[A-Z][a-z]?[5-9]\d|FC[3589]\d|^[CDEL]$")
+
+
+def phase_of(texts: Iterable[str]) -> Phase:
+    """The contrast phase that descriptions name, the first that says so; ``unknown`` if none or several do."""
+    for text in texts:
+        named = [phase for phase, pattern in _PHASE_PATTERNS if pattern.search(text.replace("_", " "))]
+        if named:
+            return named[0] if len(named) == 1 else "unknown"
+    return "unknown"
+
+
+def names_localizer(texts: Iterable[str]) -> bool:
+    """Whether a description speaks of a scout."""
+    return any(_LOCALIZER.search(text) for text in texts)
+
+
+def image_type_words(values: Iterable[str]) -> tuple[str, ...]:
+    """The known words of an ImageType, in order."""
+    words = (value.strip().upper().replace(" ", "_") for value in values)
+    return tuple(word for word in words if word in _IMAGE_TYPES)
+
+
+def correction_words(values: Iterable[str]) -> tuple[str, ...]:
+    """The known words of a CorrectedImage."""
+    return tuple(value for value in map(str.upper, values) if value in _CORRECTIONS)
+
+
+def units_word(value: str) -> str:
+    """The Units of a PET, empty when they are none of the standard's."""
+    return value.upper() if value.upper() in _UNITS else ""
+
+
+def modality_word(value: str) -> str:
+    """A Modality as the standard writes it, else ``OTHER``."""
+    return value if re.fullmatch(r"[A-Z]{2}|SEG|REG|RTSTRUCT|RTDOSE|RTPLAN|RTIMAGE|KO|PR", value) else "OTHER"
+
+
+def kernel_word(value: str) -> str:
+    """A convolution kernel (``B30f``, ``STANDARD``), empty when it has no known form."""
+    for word in re.split(r"[\s\\/]+", value.strip()):
+        if word.upper() in _KERNEL_WORDS:
+            return word.upper()
+        if _KERNEL_FORM.fullmatch(word):
+            return word
+    return ""
+
+
+def is_sharp(kernel: str) -> bool:
+    """Whether a kernel is one for bone or lung, too noisy for the liver."""
+    return bool(_SHARP_KERNEL.search(kernel))

@@ -1,0 +1,138 @@
+"""Split a timeline into the small JSON files beside the stages: per patient and per staging, without any PatientID.
+
+Every file is always there and is written only when it changes, so that an edit reruns what reads it, for that
+patient, and nothing else.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nen_imaging.contract import CORRECTIONS, LINKS, READER, TIMELINE, Results
+from nen_imaging.stage import sha256_of, write_json
+from nen_imaging.timeline.read import Timeline, TimelineRow
+from nen_imaging.timeline.tables import DATE_TAG
+
+READER_MASK = "reader_mask.nii.gz"
+"""A reader's mask (1 liver, 2 lesion), copied beside `reader.json`."""
+
+Stagings = Mapping[str, Mapping[str, str]]
+_Split = dict[tuple[str, str], list[TimelineRow]]
+
+
+def split_timeline(
+    timeline: Timeline, results: Results, stagings: Stagings, patients_named: Callable[[str], set[str]]
+) -> list[str]:
+    """Write the small files of every patient and staging; returns notes on rows that found no place.
+
+    Parameters
+    ----------
+    timeline, results
+        What was read, and where it is split to.
+    stagings
+        Patient (pseudonym) -> every name by which a staging may be called -> its name.
+    patients_named
+        The pseudonyms that the text of a `patient` column means.
+
+    Raises
+    ------
+    TimelineError
+        A row leaves the patient out although the study holds several, or means several patients at once.
+    """
+    notes: list[str] = []
+    rows: _Split = {}
+    for table in timeline.tables:
+        for row in timeline.rows(table):
+            patient = _patient_of(row, stagings, patients_named)
+            if patient is None:
+                notes.append(f"{table}.csv, row {row.line}: this patient has no staging in the study; not used")
+            elif placed := _placed(row, stagings[patient]):
+                rows.setdefault((patient, table), []).append(placed)
+            else:
+                notes.append(f"{table}.csv, row {row.line}: the patient has no such staging; not used")
+    for patient, names in stagings.items():
+        _write_patient(results, patient, rows)
+        for staging in sorted(set(names.values())):
+            _write_staging(timeline, results, patient, staging, rows)
+    return notes
+
+
+def _patient_of(row: TimelineRow, stagings: Stagings, patients_named: Callable[[str], set[str]]) -> str | None:
+    if row.patient:
+        named = patients_named(row.patient)
+        if len(named) > 1:
+            raise row.error("the PatientID has several issuers; write the pseudonym instead", "patient")
+        return next(iter(named), None)
+    if len(stagings) > 1:
+        raise row.error(
+            f"no patient is given, but the study holds {len(stagings)}; add a column patient with the PatientID", "patient"
+        )
+    return next(iter(stagings), None)
+
+
+_STAGING_COLUMNS = ("staging", "earlier_staging", "later_staging")
+
+
+def _placed(row: TimelineRow, names: Mapping[str, str]) -> TimelineRow | None:
+    """The row with its stagings called by their names; None if the patient has no such staging."""
+    if row.table in ("pins",) or row.cells.get("tag") == DATE_TAG:
+        return row
+    asked = {column: row.cells[column] for column in _STAGING_COLUMNS if column in row.cells}
+    if any(cell not in names for cell in asked.values()):
+        return None
+    return TimelineRow(row.table, row.line, row.patient, {**row.cells, **{c: names[a] for c, a in asked.items()}})
+
+
+def _write_patient(results: Results, patient: str, rows: _Split) -> None:
+    def cells(table: str) -> list[dict[str, str]]:
+        return [dict(row.cells) for row in rows.get((patient, table), [])]
+
+    folder = results.patient(patient)
+    tables = ("therapies", "markers", "findings", "readings")
+    timeline: dict[str, Any] = {"patient": patient} | {table: cells(table) for table in tables}
+    write_json(folder / TIMELINE, timeline, only_if_changed=True)
+    write_json(folder / LINKS, {"links": cells("links")}, only_if_changed=True)
+
+
+def _write_staging(timeline: Timeline, results: Results, patient: str, staging: str, rows: _Split) -> None:
+    def of_staging(table: str) -> list[TimelineRow]:
+        return [row for row in rows.get((patient, table), []) if row.cells["staging"] == staging]
+
+    folder = results.staging(patient, staging)
+    corrections = [_only(row, "tag", "value", "reason") for row in of_staging("corrections")]
+    kept = [correction for correction in corrections if correction["tag"] != DATE_TAG]
+    write_json(folder / CORRECTIONS, {"corrections": kept}, only_if_changed=True)
+    readings = [row for row in of_staging("readings") if row.cells["reading"] in ("benign", "treated")]
+    reader = {
+        "mask": _copy_mask(timeline, of_staging("masks"), folder / READER_MASK),
+        "lesions": [_only(row, "lesion", "reading", "reason") for row in readings],
+        "voi": [_only(row, "name", "organ", "note") | _file(timeline, row) for row in of_staging("voi")],
+    }
+    write_json(folder / READER, reader, only_if_changed=True)
+
+
+def _only(row: TimelineRow, *columns: str) -> dict[str, str]:
+    return {column: row.cells[column] for column in columns}
+
+
+def _file(timeline: Timeline, row: TimelineRow) -> dict[str, str]:
+    return {"sha256": sha256_of(timeline.file(row))}
+
+
+def _copy_mask(timeline: Timeline, rows: list[TimelineRow], target: Path) -> dict[str, str] | None:
+    if not rows:
+        target.unlink(missing_ok=True)
+        return None
+    if len(rows) > 1:
+        raise rows[1].error("this staging has a mask already; name one", "file")
+    source = timeline.file(rows[0])
+    digest = sha256_of(source)
+    if not target.is_file() or sha256_of(target) != digest:
+        temporary = target.with_name(f".{target.name}.tmp")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, temporary)
+        temporary.replace(target)
+    return {"sha256": digest}
