@@ -50,6 +50,15 @@ def stage_of(name: str) -> Stage:
     return getattr(importlib.import_module(module), attribute)
 
 
+def segment_options(config: Config) -> dict[str, Any]:
+    """The options of `segment`: its section, with the bundle's name and checksum."""
+    from nen_imaging.segmentation.bundle import find_bundle
+
+    options = config.options_of("segment")
+    bundle = find_bundle(options["model"], shipped("models"))
+    return {**options, "model": bundle.name, "model_sha256": bundle.sha256}
+
+
 @dataclass(frozen=True)
 class PlannedStaging:
     """A staging that is to be measured."""
@@ -142,14 +151,7 @@ class Plan:
         return summary_text(self.results)
 
     def _options(self, stage: str) -> dict[str, Any]:
-        section = {"follow": "follow", "report": "report"}.get(stage, stage)
-        options = self.config.options_of(section)
-        if stage != "segment":
-            return options
-        from nen_imaging.segmentation.bundle import find_bundle
-
-        bundle = find_bundle(options["model"], shipped("models"))
-        return {**options, "model": bundle.name, "model_sha256": bundle.sha256}
+        return segment_options(self.config) if stage == "segment" else self.config.options_of(stage)
 
     def _stage_folders(self) -> Iterator[tuple[str, Path]]:
         """Every folder the plan will make, producers before their readers."""

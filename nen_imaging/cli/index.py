@@ -23,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, help="YAML with the keys of config/default.yaml that differ")
     parser.add_argument("--reselect", action="store_true", help="choose series afresh, as for a new results folder")
     parser.add_argument("--show-paths", action="store_true", help="print the path of every file that is left out")
-    parser.add_argument("--linkage", action="store_true", help="write who is who beside the key, never into the results")
+    parser.add_argument(
+        "--linkage", action="store_true", help="write who is who beside the key, never into the results"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,93 @@
+"""One CT, without a study around it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+HELP = "segment one CT (DICOM folder, archive or NIfTI): liver.nii.gz, load.json, lesions.csv, qc.png"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("image", type=Path, help="DICOM folder or archive, or .nii[.gz] in HU")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write; it is replaced as a whole")
+    parser.add_argument("--model", help="bundle of models/registry.yaml (default: its default)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--config", type=Path, help="YAML with the keys of config/default.yaml that differ")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run import, segment and measure of the workflow on one image, then keep what a person reads."""
+    import tempfile
+
+    from nen_imaging.contract import ExitCode
+    from nen_imaging.stage import StageError
+
+    out = arguments.out.absolute()
+    if out.exists() and not (out / "load.json").is_file() and any(out.iterdir()):
+        raise StageError(f"{out} holds other files; name a new folder, or one that an earlier segment wrote.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as work:
+        load = _stages(arguments, Path(work))
+        _keep(Path(work), out)
+    print(_sentence(load))
+    print(f"Written: {out}/liver.nii.gz, load.json, lesions.csv, qc.png")
+    return ExitCode.ALL_MEASURED
+
+
+def _stages(arguments: argparse.Namespace, work: Path) -> dict:
+    import json
+    from dataclasses import replace
+
+    from nen_imaging.config import load_config
+    from nen_imaging.contract import Refusal
+    from nen_imaging.dicom.image import read_image
+    from nen_imaging.shipped import shipped
+    from nen_imaging.stage import Context, Outcome, Stage, reasons_of, run_stage, write_json
+    from nen_imaging.volume import write_nifti
+    from nen_imaging.workflow import segment_options, stage_of
+
+    config = load_config(arguments.config, {"segment": {"model": arguments.model}} if arguments.model else None)
+    context = Context(work, shipped("models"), arguments.device, arguments.threads)
+    image = read_image(arguments.image, **config.options_of("import_ct"))
+
+    def imported(call) -> Outcome:  # noqa: ANN001 - a StageCall
+        write_nifti(call.folder / "ct.nii.gz", image.volume)
+        return Outcome(image.reasons, image.facts)
+
+    write_json(work / "reader.json", {"mask": None, "lesions": [], "voi": []})
+    steps: list[tuple[Stage, tuple[Path, ...], dict]] = [
+        (replace(stage_of("import_ct"), work=imported), (), {}),
+        (stage_of("segment"), (work / "ct",), segment_options(config)),
+        (stage_of("measure"), (work / "ct", work / "segment", work / "reader.json"), config.options_of("measure")),
+    ]
+    for stage, inputs, options in steps:
+        folder = "ct" if stage.name == "import_ct" else stage.name
+        record = run_stage(stage, work / folder, inputs, options, context)
+        for reason in reasons_of(record):
+            if record.refused:
+                raise Refusal(reason.code, reason.text)
+            print(f"{reason.code}: {reason.text} {reason.remedy}")
+    return json.loads((work / "measure" / "load.json").read_text("utf-8"))
+
+
+def _keep(work: Path, out: Path) -> None:
+    from nen_imaging.stage import remove_folder
+
+    ready = work / "ready"
+    ready.mkdir()
+    for kept in ("measure/liver.nii.gz", "measure/load.json", "measure/lesions.csv", "segment/qc.png"):
+        (work / kept).rename(ready / Path(kept).name)
+    remove_folder(out)
+    ready.rename(out)
+
+
+def _sentence(load: dict) -> str:
+    return (
+        f"Liver {load['liver_volume_ml']:.0f} ml, {load['lesions']} lesions of {load['lesion_volume_ml']:.0f} ml: "
+        f"hepatic tumour load {load['load_percent']:.1f} % "
+        f"(90 % interval {load['load_percent_low']:.1f}-{load['load_percent_high']:.1f} %)."
+    )
