@@ -6,7 +6,6 @@ All work is done on a coarse RAS copy of the slices at the liver's level: axes a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -182,10 +181,7 @@ def _moved(hu: Floats, window: tuple[slice, slice], offset: tuple[int, int]) -> 
 
 
 def _smoothest_way(score: Floats) -> NDArray[np.intp]:
-    """The way (x, y) through all slices with the greatest sum of scores, moving at most one voxel from each to the next.
-
-    Returns shape (z, 2).
-    """
+    """The way (x, y) through all slices with the greatest sum of scores, one voxel per slice at most; shape (z, 2)."""
     sums = [score[:, :, 0]]
     for z in range(1, score.shape[2]):
         sums.append(score[:, :, z] + ndimage.maximum_filter(sums[-1], 3, mode="nearest"))

@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-
 from nen_imaging.contract import LESIONS_COLUMNS, READER, UPTAKE_COLUMNS
 from nen_imaging.stage import Outcome, Stage, StageCall, write_json
 from nen_imaging.volume import read_nifti, write_nifti

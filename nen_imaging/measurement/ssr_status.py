@@ -1,0 +1,75 @@
+"""What an uptake means: the modified Krenning score, the status of a lesion, the totals of a staging."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+MOSTLY = 0.95  # of the evaluable lesion volume: above it a staging is positive, below its complement negative
+Row = Mapping[str, Any]
+
+
+def krenning_modified(
+    suv_max: float, liver: float | None, spleen: float | None, blood_pool: float | None, *, iso_percent: float
+) -> int | None:
+    """The modified Krenning score of a lesion's SUVmax against the organs' SUVmean; None without a liver.
+
+    0 not above the blood pool, 1 below the liver, 2 about the liver, 3 above it, 4 above liver and spleen. The planar
+    score has no SUV limits (Kwekkeboom and Krenning 2002): this rule is a choice of implementation. Without a spleen
+    4 is never given, without a blood pool 0 is not.
+    """
+    if liver is None:
+        return None
+    if suv_max > (1 + iso_percent / 100) * liver:
+        return 4 if spleen is not None and suv_max > spleen else 3
+    if suv_max >= (1 - iso_percent / 100) * liver:
+        return 2
+    return 0 if blood_pool is not None and suv_max <= blood_pool else 1
+
+
+def status_of(
+    score: int | None, *, partial_volume: bool, diameter_mm: float, shift_mm: float | None
+) -> tuple[str, str]:
+    """Positive, iso, negative or not evaluable, and why not.
+
+    A lesion too small for the PET seems colder than it is: it may be positive, but never iso or negative.
+    """
+    if score is None:
+        return "not evaluable", "no reference in the liver"
+    if shift_mm is not None and shift_mm > diameter_mm:
+        return "not evaluable", f"PET and CT lie {shift_mm:.0f} mm apart, the lesion measures {diameter_mm:.0f} mm"
+    if score >= 3:
+        return "positive", ""
+    if partial_volume:
+        return "not evaluable", "partial volume: too small for the PET's resolution"
+    return ("iso" if score == 2 else "negative"), ""
+
+
+def totals(lesions: Sequence[tuple[Row, float]]) -> dict[str, Any]:
+    """Sums over lesions, given as rows with their CT volume in ml.
+
+    Hottest by SUVmax, coldest by SUVmean, both among evaluable lesions, whose volume is also what the negative share
+    and the status rest on.
+    """
+    evaluable = [(row, volume) for row, volume in lesions if row["status"] != "not evaluable"]
+    volume_ml = sum(volume for _, volume in evaluable)
+    share = {
+        status: sum(volume for row, volume in evaluable if row["status"] == status) / volume_ml if volume_ml else None
+        for status in ("positive", "negative")
+    }
+    return {
+        "ssr_tv_ml": round(sum(row.get("ssr_tv_ml") or 0.0 for row, _ in evaluable), 3),
+        "tl_ssr_ml": round(sum(row.get("tl_ssr_ml") or 0.0 for row, _ in evaluable), 3),
+        "hottest_lesion": max(evaluable, key=lambda pair: pair[0]["suv_max"])[0]["lesion"] if evaluable else None,
+        "coldest_lesion": min(evaluable, key=lambda pair: pair[0]["suv_mean"])[0]["lesion"] if evaluable else None,
+        "ssr_negative_share_percent": None if share["negative"] is None else round(100 * share["negative"], 3),
+        "ssr_status": _overall(share["positive"]),
+    }
+
+
+def _overall(positive_share: float | None) -> str:
+    if positive_share is None:
+        return "not evaluable"
+    if positive_share >= MOSTLY:
+        return "positive"
+    return "negative" if positive_share <= 1 - MOSTLY else "mixed"
