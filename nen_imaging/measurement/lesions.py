@@ -98,7 +98,7 @@ def lesion_table(ct: Volume, lesions: SeparateLesions, *, cyst_below_hu: float) 
     surface_to_liver_edge_mm
         From its nearest voxel to the nearest outermost voxel of the liver; 0 where it is itself one.
     """
-    box = box_of(lesions.labels.array > 0)
+    box = box_of(lesions.labels.array != 0)
     if box is None or not lesions.instances.array.any():
         return []
     start = np.maximum([part.start - 1 for part in box], 0)
@@ -169,7 +169,7 @@ class _LiverEdge:
     """The outermost voxels of the liver."""
 
     def __init__(self, labels: Volume) -> None:
-        liver = labels.array > 0
+        liver = labels.array != 0
         self._outermost = liver & ~ndimage.binary_erosion(liver, border_value=True)  # the image's end is no edge
         self._to_mm = labels.affine[:3, :3].T
         self._tree = KDTree(np.argwhere(self._outermost) @ self._to_mm) if self._outermost.any() else None

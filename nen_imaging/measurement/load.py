@@ -76,7 +76,7 @@ def measure_load(
     together, and of the liver's; (4) sampling along z: the end slices of each lesion, each lesion for itself;
     (5) upwards, one overlooked lesion of 10 mm, or of two slices. So a load of 0 has an upper bound above 0.
     """
-    liver = labels.array > 0
+    liver = labels.array != 0
     if not liver.any():
         raise ValueError("The labels hold no liver; a load needs one.")
     counted = (labels.array == LESION) & ~np.isin(instances.array, list(left_out))
@@ -116,7 +116,7 @@ def _probability_inside(
     """Probabilities of the liver's voxels, those of lesions that do not count left out; shape (n,)."""
     if probability is None:
         return None
-    asked = (labels.array > 0) & ~np.isin(instances.array, list(left_out))
+    asked = (labels.array != 0) & ~np.isin(instances.array, list(left_out))
     return probability.array[asked].astype(np.float32) / 255
 
 

@@ -74,7 +74,7 @@ def measure_liver(
     """
     labels = reader_mask or network.labels
     require_same_grid(labels, ct)
-    box = box_of(labels.array > 0)
+    box = box_of(labels.array != 0)
     if box is None:
         raise Refusal("liver.absent", "The label map holds no liver.")
     lesions = _separate(labels, options)
@@ -115,7 +115,7 @@ def _separate(labels: Volume, options: Mapping[str, Any]) -> SeparateLesions:
 
 
 def _source(lesions: SeparateLesions, network: Segmented | None) -> _Source:
-    box = box_of(lesions.labels.array > 0)
+    box = box_of(lesions.labels.array != 0)
     assert box is not None
     start = np.maximum([part.start - 1 for part in box], 0)  # one voxel of margin: the liver's surface is inside
     stop = np.minimum([part.stop + 1 for part in box], lesions.labels.shape)

@@ -23,6 +23,14 @@ _BODY_HU = -300.0
 
 
 @dataclass(frozen=True)
+class Found:
+    """An organ's mask on the abdomen's grid, or None with the reason why there is none."""
+
+    mask: Mask | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Abdomen:
     """A coarse RAS copy of the slices at liver level: HU (float32) and the liver with its lesions."""
 
@@ -33,13 +41,12 @@ class Abdomen:
     def spacing_mm(self) -> NDArray[np.floating]:
         return self.hu.spacing_mm
 
+    @property
+    def values(self) -> Floats:
+        return np.asarray(self.hu.array, np.float32)
 
-@dataclass(frozen=True)
-class Found:
-    """An organ's mask on the abdomen's grid, or None with the reason why there is none."""
-
-    mask: Mask | None
-    reason: str = ""
+    def median_hu(self, organ: Found) -> float | None:
+        return None if organ.mask is None else float(np.median(self.values[organ.mask]))
 
 
 def coarse_abdomen(ct: Volume, liver: Mask) -> Abdomen:
@@ -51,7 +58,7 @@ def coarse_abdomen(ct: Volume, liver: Mask) -> Abdomen:
     start[axis], stop[axis] = max(0, slices[0] - margin), min(ct.shape[axis], slices[-1] + 1 + margin)
     hu = _block_means(ct.cropped(start, stop).oriented("RAS"))
     share = _block_means(ct.with_array(liver).cropped(start, stop).oriented("RAS"))
-    return Abdomen(hu, share.array >= 0.5)
+    return Abdomen(hu, np.asarray(share.array, np.float32) >= 0.5)
 
 
 def _block_means(volume: Volume) -> Volume:
@@ -76,7 +83,7 @@ _TRUSTED_SPREAD_HU = 40.0
 
 def find_aorta(abdomen: Abdomen) -> Found:
     """The lumen of the aorta: on every slice the disc of even HU, darker all around, on the smoothest way along z."""
-    hu = np.clip(abdomen.hu.array, -200, 450)
+    hu = np.clip(abdomen.values, -200, 450)
     if hu.shape[2] * abdomen.spacing_mm[2] < _LONG_ENOUGH_MM:
         return Found(None, "fewer than 40 mm of the abdomen are in view")
     spine = _spine(abdomen)
@@ -113,7 +120,7 @@ def _steadiest_run(of_slice: NDArray[np.floating], scores: Floats, count: int) -
 
 def _spine(abdomen: Abdomen) -> tuple[int, int] | None:
     """The front edge (i, j) of the vertebral bodies: where the most bone stands near the body's middle."""
-    hu = abdomen.hu.array
+    hu = abdomen.values
     body = ndimage.binary_opening((hu > _BODY_HU).mean(axis=2) > 0.5, iterations=3)
     if not body.any():
         return None
@@ -185,12 +192,13 @@ def _smoothest_way(score: Floats) -> NDArray[np.intp]:
     sums = [score[:, :, 0]]
     for z in range(1, score.shape[2]):
         sums.append(score[:, :, z] + ndimage.maximum_filter(sums[-1], 3, mode="nearest"))
-    way = [np.unravel_index(int(sums[-1].argmax()), sums[-1].shape)]
+    last = np.unravel_index(int(sums[-1].argmax()), sums[-1].shape)
+    way = [(int(last[0]), int(last[1]))]
     for here in reversed(sums[:-1]):
         i, j = way[-1]
         start = max(0, i - 1), max(0, j - 1)
         near = here[start[0] : i + 2, start[1] : j + 2]
-        a, b = np.unravel_index(int(near.argmax()), near.shape)
+        a, b = (int(n) for n in np.unravel_index(int(near.argmax()), near.shape))
         way.append((start[0] + a, start[1] + b))
     return np.array(way[::-1])
 
@@ -215,7 +223,7 @@ def find_spleen(abdomen: Abdomen, *, enhanced: bool) -> Found:
     if spine is None:
         return Found(None, "no spine was found")
     dx, dy, dz = abdomen.spacing_mm
-    hu = abdomen.hu.array
+    hu = abdomen.values
     smooth = ndimage.uniform_filter(np.clip(hu, -200, 450), 3)
     spread = np.sqrt(np.maximum(ndimage.uniform_filter(np.clip(hu, -200, 450) ** 2, 3) - smooth**2, 0))
     x, y, _ = np.ogrid[tuple(slice(n) for n in hu.shape)]

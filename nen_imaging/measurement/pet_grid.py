@@ -38,7 +38,7 @@ def share_inside(mask: Volume, pet: Volume) -> Shares:
     for offset in np.array(np.meshgrid(points, points, points)).reshape(3, -1).T:
         place = np.round(to_ct[:3, :3] @ (index + offset[:, None]) + to_ct[:3, 3:]).astype(int)
         valid = ((place >= 0) & (place < np.array(cut.shape)[:, None])).all(axis=0)
-        total[valid] += cut.array[tuple(place[:, valid])] > 0
+        total[valid] += cut.array[tuple(place[:, valid])] != 0
     box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
     share[box] = (total / _PER_AXIS**3).reshape(tuple(stop - start))
     return share

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nen_imaging.measurement.organs import Abdomen, Found, coarse_abdomen, find_aorta, find_spleen
+from nen_imaging.measurement.organs import coarse_abdomen, find_aorta, find_spleen
 from nen_imaging.volume import Volume
 
 UNENHANCED_AORTA_HU = 75.0
@@ -39,12 +39,12 @@ class ContrastPhase:
 def measure_phase(ct: Volume, labels: Volume) -> ContrastPhase:
     """Measure the phase of a CT (HU) with its label map (1 liver, 2 lesion) on the same grid."""
     healthy = labels.array == 1
-    liver_hu = float(np.median(ct.array[healthy])) if healthy.any() else None
-    abdomen = coarse_abdomen(ct, labels.array > 0)
+    liver_hu = float(np.median(ct.array[healthy].astype(float))) if healthy.any() else None
+    abdomen = coarse_abdomen(ct, labels.array != 0)
     aorta = find_aorta(abdomen)
-    aorta_hu = _median(abdomen, aorta)
+    aorta_hu = abdomen.median_hu(aorta)
     spleen = find_spleen(abdomen, enhanced=aorta_hu is not None and aorta_hu >= UNENHANCED_AORTA_HU)
-    spleen_hu = _median(abdomen, spleen)
+    spleen_hu = abdomen.median_hu(spleen)
     measured, reason = classify_phase(liver_hu, aorta_hu)
     missing = [f"{name}: {organ.reason}" for name, organ in (("aorta", aorta), ("spleen", spleen)) if organ.reason]
     return ContrastPhase(measured, liver_hu, aorta_hu, spleen_hu, "; ".join([reason, *missing]))
@@ -63,7 +63,3 @@ def classify_phase(liver_hu: float | None, aorta_hu: float | None) -> tuple[str,
     if aorta_hu <= _DELAYED_AORTA_HU and aorta_hu - liver_hu < _DELAYED_DIFFERENCE_HU:
         return "delayed", f"aorta {aorta_hu:.0f} HU has come down to the liver's {liver_hu:.0f} HU"
     return "portal venous", f"aorta {aorta_hu:.0f} HU, liver {liver_hu:.0f} HU"
-
-
-def _median(abdomen: Abdomen, organ: Found) -> float | None:
-    return None if organ.mask is None or not organ.mask.any() else float(np.median(abdomen.hu.array[organ.mask]))

@@ -45,9 +45,10 @@ def healthy_liver(suv: Volume, liver: Shares, lesions: Shares, *, fwhm_mm: float
 
 def spleen_and_blood_pool(ct: Volume, labels: Volume, suv: Volume) -> tuple[Uptake, Uptake]:
     """Spleen and aorta as found on the CT; of both only the core is found, away from their edges."""
-    abdomen = coarse_abdomen(ct, labels.array > 0)
+    abdomen = coarse_abdomen(ct, labels.array != 0)
     aorta = find_aorta(abdomen)
-    enhanced = aorta.mask is not None and float(np.median(abdomen.hu.array[aorta.mask])) >= UNENHANCED_AORTA_HU
+    aorta_hu = abdomen.median_hu(aorta)
+    enhanced = aorta_hu is not None and aorta_hu >= UNENHANCED_AORTA_HU
     spleen = find_spleen(abdomen, enhanced=enhanced)
 
     def measured(organ: Found, name: str) -> Uptake:

@@ -45,8 +45,9 @@ def measure_shift(suv: Volume, liver: Shares, *, fwhm_mm: float) -> Shift:
     inside = liver > 0.5
     if not inside.any():
         return _unknown("no liver in the PET's field of view")
-    level = float(np.median(suv.array[inside]))
-    image = np.clip(suv.array, 0, level).astype(np.float32)
+    values = np.asarray(suv.array, np.float32)
+    level = float(np.median(values[inside]))
+    image = np.clip(values, 0, level)
     model = ndimage.gaussian_filter(liver, fwhm_mm / 2.355 / suv.spacing_mm)
     reach = np.maximum(1, np.floor(SEARCHED_MM / suv.spacing_mm)).astype(int)
     points = _near_edge(inside, suv, reach)

@@ -16,7 +16,7 @@ def cut_faces(ct: Volume, labels: Volume) -> list[str]:
 
     First and last slice are those with content: a scan may be padded.
     """
-    liver = labels.array > 0
+    liver = labels.array != 0
     slices = slice_axis(ct.affine)
     cut = []
     for axis in range(3):

@@ -61,8 +61,8 @@ def measure_uptake(
     require_same_grid(labels, ct)
     require_same_grid(instances, ct)
     fwhm_mm = float(options["pet_fwhm_mm"])
-    liver = share_inside(labels.with_array(labels.array > 0), suv)
-    lesion = share_inside(labels.with_array(instances.array > 0), suv)
+    liver = share_inside(labels.with_array(labels.array != 0), suv)
+    lesion = share_inside(labels.with_array(instances.array != 0), suv)
     spleen, blood_pool = spleen_and_blood_pool(ct, labels, suv)
     references = References(
         healthy_liver(suv, liver, lesion, fwhm_mm=fwhm_mm, minimum_ml=float(options["minimum_reference_ml"])),
@@ -70,7 +70,7 @@ def measure_uptake(
         blood_pool,
         measure_shift(suv, liver, fwhm_mm=fwhm_mm),
     )
-    covered = covered_share(labels.with_array(labels.array > 0), suv)
+    covered = covered_share(labels.with_array(labels.array != 0), suv)
     rows, volumes_ml = [], []
     for number, box in enumerate(ndimage.find_objects(instances.array), start=1):
         if box is not None:
@@ -133,7 +133,7 @@ def suv_statistics(suv: Volume, share: Shares) -> dict[str, Any]:
 
 
 def _mean(suv: Volume, weight: NDArray[np.floating]) -> float:
-    return float((suv.array * weight).sum(dtype=float) / weight.sum(dtype=float))
+    return float(np.average(suv.array.astype(float), weights=weight))
 
 
 def _tumour_volume(
@@ -151,7 +151,7 @@ def _tumour_volume(
     named = {"threshold_rule": _rule_name(rule, options), "threshold_suv": threshold}
     if threshold is None:
         return named
-    hot = np.where(suv.array >= threshold, share, 0)
+    hot = np.where(suv.array.astype(float) >= threshold, share, 0)
     volume_ml = float(hot.sum(dtype=float)) * suv.voxel_volume_ml
     return named | {"ssr_tv_ml": volume_ml, "tl_ssr_ml": volume_ml * _mean(suv, hot) if volume_ml else 0.0}
 
