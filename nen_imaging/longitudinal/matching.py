@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
+from scipy.sparse import csr_array
 
 from nen_imaging.volume import FloatArray
 
@@ -122,12 +123,18 @@ def match_lesions(
 
 def _shares(earlier: Sequence[Lesion], later: Sequence[Lesion]) -> tuple[FloatArray, FloatArray]:
     """Share of each earlier lesion inside each later one, and of each later one inside each earlier one."""
-    common = np.array(
-        [[len(np.intersect1d(a.voxels, b.voxels, assume_unique=True)) for b in later] for a in earlier], float
-    )
+    size = 1 + max((int(lesion.voxels[-1]) for lesion in (*earlier, *later) if len(lesion.voxels)), default=0)
+    common = (_voxel_rows(earlier, size) @ _voxel_rows(later, size).T).toarray().astype(float)
     size_earlier = np.array([max(1, len(a.voxels)) for a in earlier])[:, None]
     size_later = np.array([max(1, len(b.voxels)) for b in later])[None, :]
     return common / size_earlier, common / size_later
+
+
+def _voxel_rows(lesions: Sequence[Lesion], size: int) -> csr_array:
+    """One row per lesion, one column per voxel of the grid: 1 where the lesion is."""
+    ends = np.cumsum([0, *(len(lesion.voxels) for lesion in lesions)])
+    columns = np.concatenate([lesion.voxels for lesion in lesions])
+    return csr_array((np.ones(len(columns), np.int32), columns, ends), shape=(len(lesions), size))
 
 
 def _relative_distances(earlier: Sequence[Lesion], later: Sequence[Lesion], uncertainty_mm: float) -> FloatArray:

@@ -174,7 +174,12 @@ def _optimised(
     method.SetMetricSamplingStrategy(method.NONE)
     method.SetInterpolator(SimpleITK.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(
-        learningRate=3.0, minStep=0.02, numberOfIterations=150, gradientMagnitudeTolerance=1e-5
+        learningRate=1.0,
+        minStep=1e-4,
+        numberOfIterations=200,
+        gradientMagnitudeTolerance=1e-6,
+        estimateLearningRate=method.EachIteration,  # else one step of 3 "units" may turn the liver inside out
+        maximumStepSizeInPhysicalUnits=2.0,
     )
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetInitialTransform(start, inPlace=False)
