@@ -33,12 +33,12 @@ class Growth:
 
     @property
     def doubling_time_days(self) -> float | None:
-        """ln 2 over the rate; None where the tumour does not grow."""
+        """Time to twice the volume, ln 2 over the rate; None where the tumour does not grow."""
         return math.log(2) / self.rate_per_day if self.rate_per_day > 0 else None
 
     @property
     def half_life_days(self) -> float | None:
-        """ln 2 over the rate of shrinking; None where the tumour does not shrink."""
+        """Time to half the volume; None where the tumour does not shrink."""
         return -math.log(2) / self.rate_per_day if self.rate_per_day < 0 else None
 
     @property
