@@ -21,10 +21,10 @@ lint: install
 	HOME=$(CURDIR)/.venv/home $(BIN)/snakemake --lint --cores 1
 
 test: lint
-	$(BIN)/pytest -n 2 -m "not slow"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 test-all: lint
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadfile
 
 config: install
 	$(BIN)/python -c "from pathlib import Path; from nen_imaging.config import write_files; write_files(Path('config'))"

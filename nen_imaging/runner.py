@@ -65,6 +65,7 @@ def run_workflow(request: RunRequest) -> int:
     plan = Plan.prepare(request.settings(), main_process=True, dry_run=request.dry_run)
     if not plan.is_active_run:
         raise StageError(f"Another run works on {request.results.root}. Wait for it, or end it and run again.")
+    unlock(request.results)
     request.results.logs.mkdir(parents=True, exist_ok=True)
     log = request.results.logs / f"run-{time.strftime('%Y%m%dT%H%M%S')}.log"
     code, last_lines = _follow(_command(request), log, show_all=request.dry_run)
@@ -83,6 +84,12 @@ def run_workflow(request: RunRequest) -> int:
 def snakemake_command(*extra: str) -> list[str]:
     """The command that calls Snakemake on our Snakefile."""
     return [sys.executable, "-m", "snakemake", "--snakefile", str(shipped("Snakefile")), *extra]
+
+
+def unlock(results: Results) -> None:
+    """Remove the lock that a killed Snakemake left. Whoever holds our own lock of the results may: no run is alive."""
+    for lock in (results.root / ".snakemake" / "locks").glob("*"):
+        lock.unlink()
 
 
 def _command(request: RunRequest) -> list[str]:

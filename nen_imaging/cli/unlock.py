@@ -15,21 +15,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Remove Snakemake's lock; refused while another run is alive."""
-    import subprocess
-
     from nen_imaging.contract import ExitCode, Results
-    from nen_imaging.runner import snakemake_command
+    from nen_imaging.runner import unlock
     from nen_imaging.stage import exclusive_lock
 
     results = Results(arguments.results.absolute())
     if not results.index.is_dir():
         print(f"{results.root} is no results folder: it has no index.")
         return ExitCode.USAGE
-    command = snakemake_command("--unlock", "--cores", "1", "--config", f"results={results.root}")
     with exclusive_lock(results.root / ".run.lock", wait_s=0):
-        done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        print(done.stderr)
-        return ExitCode.NOTHING_DONE
+        unlock(results)
     print(f"{results.root} is free; the next run goes on where the killed one stopped.")
     return ExitCode.ALL_MEASURED
