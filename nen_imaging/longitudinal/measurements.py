@@ -76,7 +76,7 @@ def staging_measurement(
     for row in tracks:
         if row["staging"] == staging:
             track_of.setdefault(row["lesion"], set()).add(row["track"])
-    left_out = {str(number) for number in load.get("left_out", ())}
+    left_out = {str(number) for number in load.get("left_out_lesions", ())}
     spacing = ct_facts.get("slice_spacing_mm")
     return StagingMeasurement(
         staging=staging,

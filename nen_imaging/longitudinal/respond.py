@@ -169,7 +169,13 @@ class _Course:
         return frozenset(since) & present
 
     def _in_words(self, new: frozenset[str], series: Sequence[Measured], now: StagingMeasurement) -> list[str]:
-        words = ["new lesions" if len(new) > 1 else "new lesion"] if new else []
+        now_new = new & self._new.get(now.staging, frozenset())
+        words = []
+        if now_new:
+            words.append("new lesions" if len(now_new) > 1 else "new lesion")
+        elif new:
+            since = sorted(staging for staging, tracks in self._new.items() if tracks & new)
+            words.append(f"lesions that were new on {', '.join(since)} are still there")
         was_free = any(item.disease_free for item in series[1:-1])
         if was_free and self._again.get(now.staging):
             words.append("lesions again after complete remission")

@@ -64,7 +64,7 @@ def _read(staging: str, ct: Path, measure: Path) -> ScannedStaging:
     from nen_imaging.longitudinal.follow import ScannedStaging
     from nen_imaging.volume import read_nifti
 
-    left_out = set(json.loads((measure / "load.json").read_text("utf-8")).get("left_out", ()))
+    left_out = set(json.loads((measure / "load.json").read_text("utf-8")).get("left_out_lesions", ()))
     with (measure / "lesions.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if int(row["lesion"]) not in left_out]
     return ScannedStaging(

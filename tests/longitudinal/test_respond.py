@@ -90,7 +90,8 @@ def test_the_whole_course_stands_beside_the_line():
     assert list(whole) == list(LOADS)
     assert whole["2016-07-14"]["response"] == "baseline"
     assert whole["2019-03-12"]["baseline_staging"] == "2016-07-14"
-    assert whole["2019-03-12"]["response"] == "PD"  # the lesions that were new in 2016 and 2017 are still there
+    assert whole["2019-03-12"]["response"] == "PD"
+    assert "lesions that were new on 2016-11-10, 2017-05-16 are still there" in whole["2019-03-12"]["reason"]
     without_new = {row["staging"]: row["response"] for row in rows(case()) if row["line"] == WHOLE_COURSE}
     assert (without_new["2017-11-14"], without_new["2019-03-12"]) == ("SD", "PR")
 

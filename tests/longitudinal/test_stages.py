@@ -50,7 +50,7 @@ def write_staging(folder, name, lesions, left_out=()):
     def measure(call):
         write_nifti(call.folder / "liver.nii.gz", Volume(labels, AFFINE))
         write_nifti(call.folder / "instances.nii.gz", Volume(instances, AFFINE))
-        write_json(call.folder / "load.json", {"left_out": list(left_out)})
+        write_json(call.folder / "load.json", {"left_out_lesions": list(left_out)})
         with (call.folder / "lesions.csv").open("w", newline="") as file:
             writer = csv.DictWriter(file, LESIONS_COLUMNS)
             writer.writeheader()
