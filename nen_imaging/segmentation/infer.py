@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
 T = TypeVar("T")
+NETWORK_MODULES = ("monai.networks.nets", "nen_imaging.segmentation.networks")
 logger = logging.getLogger(__name__)
 
 
@@ -27,17 +29,15 @@ class Model:
 
 
 def build_network(definition: Mapping[str, Any]) -> torch.nn.Module:
-    """A MONAI network from its definition: `_target_` names a class of `monai.networks.nets`, the rest are arguments.
+    """A network from its definition: `_target_` names a class of `NETWORK_MODULES`, the rest are its arguments.
 
-    Only classes of that module are built: a bundle's JSON cannot call anything else.
+    Only classes of these modules are built: a bundle's JSON cannot call anything else.
     """
-    from monai.networks import nets
-
     arguments = {key: value for key, value in definition.items() if key != "_target_"}
     module, _, name = str(definition.get("_target_", "")).rpartition(".")
-    network = getattr(nets, name, None) if module in ("", "monai.networks.nets") else None
+    network = getattr(importlib.import_module(module), name, None) if module in NETWORK_MODULES else None
     if not isinstance(network, type):
-        raise BundleError(f"`_target_` {definition.get('_target_')!r} is no network of monai.networks.nets.")
+        raise BundleError(f"`_target_` {definition.get('_target_')!r} is no network of {' or '.join(NETWORK_MODULES)}.")
     return network(**arguments)
 
 

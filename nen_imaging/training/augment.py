@@ -16,7 +16,8 @@ from nen_imaging.training.recipes import LesionRecipe, NetworkRecipe
 if TYPE_CHECKING:
     import torch
 
-UNLABELLED_WEIGHT = 0.3  # of `no lesion` in a liver whose lesions were never labelled
+LIVER_WEIGHT = 3.0  # added to the weight of the lesion target inside the liver
+UNLABELLED_WEIGHT = 0.3  # share of it that is left in a liver whose lesions were never labelled
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,9 @@ def change_phase(hu: NDArray[np.float32], label: NDArray[np.uint8], rng: np.rand
         vessels = np.maximum(smooth - 18.0, 0.0) * (liver - lesion).clip(0, 1)
         hu = hu - rng.uniform(0.3, 1.6) * vessels
     hu = hu + rng.uniform(-50.0, 30.0) * liver
-    if rng.random() < 0.35:  # wash-in: lesions, real ones too, become bright
-        hu = hu + rng.uniform(10.0, 110.0) * lesion
+    if (label == LESION).any() and rng.random() < 0.25:  # wash-in: lesions, real ones too, become bright
+        contrast = float(np.median(hu[label == LESION])) - parenchyma_hu(hu, label)
+        hu = hu + (rng.uniform(15.0, 80.0) - contrast) * lesion
     return hu.astype(np.float32)
 
 
@@ -83,8 +85,9 @@ def draw_patch(
     target = torch.stack([liver > 0.5, lesion > 0.5]).float()
     weight = torch.ones_like(target)
     weight[0] += 2.0 * target[1]  # tumour at the surface is liver: what a liver network misses first
+    weight[1] += LIVER_WEIGHT * target[0]  # a patch is mostly not liver, and there lesions are soon ruled out
     if not variant.lesions_known:
-        weight[1] = torch.where((target[0] > 0) & (target[1] == 0), UNLABELLED_WEIGHT, 1.0)
+        weight[1] *= torch.where((target[0] > 0) & (target[1] == 0), UNLABELLED_WEIGHT, 1.0)
     if with_prior:
         prior = _imperfect_liver(target[0], target[1], rng)
         reference_hu += float(rng.normal(0, 8)) + float(rng.uniform(-35, 35)) * (rng.random() < 0.15)

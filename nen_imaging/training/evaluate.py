@@ -18,7 +18,7 @@ def evaluate(case: Case, bundle: Bundle, *, device: str = "cpu") -> dict[str, An
     started = time.perf_counter()
     found = segment_volume(case.image, bundle, device=device)
     seconds = time.perf_counter() - started
-    masks = [np.asarray(volume.array) for volume in (found.labels, case.label)]
+    masks = [volume.array.astype(np.uint8) for volume in (found.labels, case.label)]
     liver, true_liver = (mask > 0 for mask in masks)
     lesion, true_lesion = (mask == LESION for mask in masks)
     return {

@@ -21,6 +21,8 @@ from nen_imaging.training.recipes import NetworkRecipe, Recipe
 if TYPE_CHECKING:
     import torch
 
+    from nen_imaging.training.data import NetworkName
+
 Weights = Mapping[str, "torch.Tensor"]
 
 CALIBRATION_LOADS = (60.0, 20.0, 45.0, 30.0, 8.0)  # percent, of synthetic lesions in the held-out livers
@@ -112,10 +114,8 @@ def random_bundle(models_dir: Path, seed: int = 0, *, name: str = "random", live
 
 
 def _inference_of(name: str, recipe: NetworkRecipe) -> NetworkInference:
-    target = str(recipe.network["_target_"])
-    target = target if "." in target else f"monai.networks.nets.{target}"
     return NetworkInference(
-        network_def={**recipe.network, "_target_": target},
+        network_def=recipe.network,
         weights=f"models/{name}.safetensors",
         spacing_mm=recipe.spacing_mm,
         patch=recipe.patch,
@@ -201,7 +201,7 @@ def _write(path: Path, content: object) -> None:
 
 
 def export_run(
-    recipe: Recipe, checkpoints: Mapping[str, Path], data: Path, models_dir: Path, *, default: bool = False
+    recipe: Recipe, checkpoints: Mapping[NetworkName, Path], data: Path, models_dir: Path, *, default: bool = False
 ) -> Bundle:
     """Export a trained run: calibrate on the held-out patients, write, measure them, write again with the figures.
 
@@ -212,7 +212,7 @@ def export_run(
     from nen_imaging.training.data import held_out_cases, training_data
     from nen_imaging.training.evaluate import evaluate
 
-    weights = {name: load_weights(path) for name, path in checkpoints.items()}
+    weights: dict[str, Weights] = {name: load_weights(path) for name, path in checkpoints.items()}
     rows = training_data(recipe, data)
     bundle = write_bundle(recipe, weights, rows, models_dir, default=default)
     if not recipe.held_out:

@@ -15,7 +15,7 @@ def tiny_bundle(tmp_path_factory):
     return random_bundle(tmp_path_factory.mktemp("models"), seed=3)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def torso() -> Volume:
     """A cylinder of soft tissue in air with a brighter ball on the patient's right, LPS, 6 mm."""
     shape = np.array([34, 30, 33])

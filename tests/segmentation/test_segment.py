@@ -24,13 +24,17 @@ def one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="module")
+def reference(torso, tiny_bundle):
+    return segment_volume(torso, tiny_bundle, device="cpu", threads=1)
+
+
 def test_there_are_48_orientations():
     assert len(set(ORIENTATIONS)) == 48
 
 
 @pytest.mark.parametrize("codes", ORIENTATIONS)
-def test_labels_come_back_on_the_grid_of_the_ct(codes, torso, tiny_bundle):
-    reference = segment_volume(torso, tiny_bundle, device="cpu")
+def test_labels_come_back_on_the_grid_of_the_ct(codes, torso, tiny_bundle, reference):
     turned = torso.oriented(codes)
     found = segment_volume(turned, tiny_bundle, device="cpu")
     require_same_grid(found.labels, turned)
@@ -41,8 +45,8 @@ def test_labels_come_back_on_the_grid_of_the_ct(codes, torso, tiny_bundle):
         np.testing.assert_array_equal(one.oriented("LPS").array, other.array)
 
 
-def test_lesions_lie_in_the_liver_and_where_the_probability_says(torso, tiny_bundle):
-    found = segment_volume(torso, tiny_bundle, device="cpu")
+def test_lesions_lie_in_the_liver_and_where_the_probability_says(reference):
+    found = reference
     lesion = found.labels.array == 2
     assert lesion.any()
     assert (found.probability.array[lesion] >= 127).all()

@@ -1,0 +1,83 @@
+"""What the networks see: axes, grids and intensities."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nen_imaging.segmentation.preprocess import (
+    InputScaling,
+    at_spacing,
+    box_around,
+    lesion_channels,
+    padded,
+    prepared,
+    windowed,
+)
+from nen_imaging.volume import Volume
+
+
+def ramp(shape, spacing_mm) -> Volume:
+    """HU that grow linearly in space: 1 HU per mm along each axis, LPS."""
+    affine = np.diag([-spacing_mm[0], -spacing_mm[1], spacing_mm[2], 1.0])
+    position = np.indices(shape).transpose(1, 2, 3, 0) * spacing_mm
+    return Volume(position.sum(-1).astype(np.int16), affine)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    spacing=st.tuples(*[st.floats(0.6, 2.9)] * 2, st.floats(0.7, 6.0)),
+    target=st.sampled_from([1.5, 3.0]),
+)
+def test_resampling_keeps_every_point_where_it_was(spacing, target):
+    small = at_spacing(ramp((48, 44, 40), np.array(spacing)), target)
+    np.testing.assert_allclose(small.spacing_mm, target)
+    inner = tuple(slice(3, -3) for _ in range(3))
+    index = np.indices(small.shape).transpose(1, 2, 3, 0)
+    points = index @ small.affine[:3, :3].T + small.affine[:3, 3]
+    expected = (points * [-1, -1, 1]).sum(-1)
+    if min(small.shape) > 8:
+        np.testing.assert_allclose(small.array[inner], expected[inner], atol=2.0)
+
+
+def test_noise_is_averaged_where_the_grid_is_coarser():
+    noise = np.random.default_rng(0).normal(0, 30, (80, 80, 80)).astype(np.int16)
+    small = at_spacing(Volume(noise, np.diag([-0.75, -0.75, 0.75, 1.0])), 3.0)
+    assert small.array.std() < 8
+
+
+def test_prepared_turns_clips_and_cleans():
+    array = np.array([[[np.nan, 5000.0, -3000.0, 12.4]]], np.float32)
+    image = prepared(Volume(array, np.diag([1.0, 1.0, 1.0, 1.0])))
+    assert image.array.dtype == np.int16
+    np.testing.assert_array_equal(image.array.ravel(), [-1024, 3071, -1024, 12])
+    np.testing.assert_array_equal(np.sign(np.diag(image.affine)[:3]), [-1, -1, 1])
+
+
+def test_channels_are_scaled_and_clipped():
+    scaling = InputScaling(window_hu=(-100.0, 200.0), relative_hu=50.0, relative_clip=2.0)
+    hu = torch.tensor([[[-1000.0, -100.0, 50.0, 200.0, 900.0]]])
+    np.testing.assert_allclose(windowed(hu, scaling).ravel(), [-1, -1, 0, 1, 1], atol=1e-6)
+    channels = lesion_channels(hu, torch.full_like(hu, 0.7), 100.0, scaling)
+    assert channels.shape == (3, 1, 1, 5)
+    np.testing.assert_allclose(channels[1].ravel(), [-2, -2, -1, 2, 2])
+    assert (channels[2] == 0.7).all()
+
+
+def test_padding_keeps_indices():
+    volume = ramp((5, 40, 7), np.ones(3))
+    large = padded(volume, (16, 16, 16), -1024.0)
+    assert large.shape == (16, 40, 16)
+    np.testing.assert_array_equal(large.array[:5, :, :7], volume.array)
+    assert (large.array[5:] == -1024).all()
+
+
+@pytest.mark.parametrize("margin, expected", [(0, ((2, 3, 4), (5, 6, 7))), (3, ((0, 0, 1), (8, 9, 10)))])
+def test_box_around_a_mask(margin, expected):
+    mask = np.zeros((8, 10, 12), bool)
+    mask[2:5, 3:6, 4:7] = True
+    start, stop = box_around(mask, np.full(3, margin))
+    assert (tuple(start), tuple(stop)) == expected

@@ -1,0 +1,65 @@
+"""Cases are read with their patients, and a training step always gives the same sample."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nen_imaging.training.data import StepSamples, held_out_cases, load_cases, training_data
+from nen_imaging.training.recipes import RecipeError
+
+
+def test_a_held_out_patient_is_left_out_with_all_scans(data, recipe):
+    recipe = recipe.model_copy(update={"held_out": ["A"]})
+    assert [case.name for case in load_cases(recipe, "liver", data)] == ["three"]
+    assert [case.name for case in held_out_cases(recipe, data)] == ["one", "two"]
+    assert [row["patient"] for row in training_data(recipe, data)] == ["B"]
+
+
+def test_the_liver_of_an_organ_map_is_the_label(data, recipe):
+    cases = {case.name: case for case in load_cases(recipe, "liver", data)}
+    np.testing.assert_array_equal(cases["three"].label.array, cases["one"].label.array)
+    assert not cases["three"].has_lesions
+
+
+def test_a_missing_source_is_named(tmp_path, recipe):
+    with pytest.raises(RecipeError, match=r"set is missing.*--data"):
+        load_cases(recipe, "liver", tmp_path)
+
+
+def test_nothing_to_learn_from_is_refused(data, recipe):
+    recipe = recipe.model_copy(update={"held_out": ["A", "B"]})
+    with pytest.raises(RecipeError, match="held_out"):
+        load_cases(recipe, "lesion", data)
+
+
+@pytest.mark.parametrize("network, channels", [("liver", 1), ("lesion", 3)])
+def test_the_sample_of_a_step_does_not_depend_on_those_before(network, channels, case, recipe):
+    in_turn = StepSamples([case, case], recipe, network)
+    all_samples = [in_turn[step] for step in range(6)]
+    alone = StepSamples([case, case], recipe, network)[5]
+    for key in ("input", "target", "weight"):
+        np.testing.assert_array_equal(alone[key].numpy(), all_samples[5][key].numpy())
+    assert alone["input"].shape == (channels, 16, 16, 16)
+    assert alone["target"].shape == alone["weight"].shape == (2, 16, 16, 16)
+    assert not np.array_equal(all_samples[4]["input"].numpy(), all_samples[5]["input"].numpy())
+
+
+def test_lesions_are_part_of_the_liver_in_every_target(case, recipe):
+    samples = StepSamples([case], recipe, "lesion")
+    targets = [samples[step]["target"].numpy() for step in range(0, 40, 4)]
+    assert any(target[1].any() for target in targets)
+    assert all((target[0] >= target[1]).all() for target in targets)
+
+
+def test_unlabelled_lesions_weigh_less_as_background(case, recipe):
+    from dataclasses import replace
+
+    unknown = StepSamples([replace(case, lesions_known=False)], recipe, "liver")
+    weights = [(unknown[step]["weight"][1], unknown[step]["target"]) for step in range(6)]
+    for weight, target in weights:
+        healthy = (target[0] > 0) & (target[1] == 0)
+        lesion, outside = target[1] > 0, target[0] == 0
+        if lesion.any() and healthy.any():
+            assert weight[healthy].max() < weight[lesion].min()
+        assert (weight[outside] == 1).all()

@@ -1,0 +1,73 @@
+"""The loop learns, and a resumed run ends where an uninterrupted one does."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+
+from nen_imaging.training.data import StepSamples
+from nen_imaging.training.loop import segmentation_loss, train_network
+from nen_imaging.training.recipes import NetworkRecipe, RecipeError
+
+
+def weights(checkpoint):
+    return torch.load(checkpoint, weights_only=True)["ema"]
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(case, recipe, tmp_path):
+    def run(folder, **options):
+        samples = StepSamples([case], recipe, "liver")
+        return train_network(recipe.liver, samples, tmp_path / folder, seed=1, workers=0, **options)
+
+    whole = weights(run("whole"))
+    run("parts", stop_at=3)
+    parts = weights(run("parts", resume=True))
+    assert whole.keys() == parts.keys()
+    for name, value in whole.items():
+        torch.testing.assert_close(value, parts[name], rtol=0, atol=0)
+    with (tmp_path / "parts" / "log.csv").open() as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["3", "6"]
+
+
+def test_another_recipe_cannot_resume(case, recipe, tmp_path):
+    samples = StepSamples([case], recipe, "liver")
+    train_network(recipe.liver, samples, tmp_path, seed=1, workers=0, stop_at=3)
+    other = recipe.liver.model_copy(update={"learning_rate": 1.0})
+    with pytest.raises(RecipeError, match="another recipe"):
+        train_network(other, samples, tmp_path, seed=1, workers=0, resume=True)
+    with pytest.raises(RecipeError, match="no checkpoint"):
+        train_network(recipe.liver, samples, tmp_path / "elsewhere", seed=1, workers=0, resume=True)
+
+
+class OneSample:
+    """A bright ball with a dark core, always the same."""
+
+    def __getitem__(self, step):
+        radius = np.sqrt(((np.indices((16, 16, 16)).transpose(1, 2, 3, 0) - 7.5) ** 2).sum(-1))
+        ball, core = torch.from_numpy(radius < 6).float(), torch.from_numpy(radius < 3).float()
+        target = torch.stack([ball, core])
+        return {"input": (ball - 0.6 * core)[None], "target": target, "weight": torch.ones_like(target)}
+
+    def __len__(self):
+        return 80
+
+
+def test_the_loop_overfits_one_sample(recipe, tmp_path):
+    network = NetworkRecipe(
+        spacing_mm=1, patch=(16, 16, 16), network=recipe.liver.network, steps=80, learning_rate=2e-2, warm_up_steps=5,
+        ema=0.9, checkpoint_every=20,
+    )  # fmt: skip
+    losses = []
+    train_network(network, OneSample(), tmp_path, seed=0, workers=0, report=lambda _, loss: losses.append(loss))
+    assert losses[-1] < 0.25 * losses[0]
+
+
+def test_the_loss_is_least_for_the_truth():
+    target = OneSample()[0]["target"][None]
+    right, wrong = 10 * (2 * target - 1), 10 * (1 - 2 * target)
+    weight = torch.ones_like(target)
+    assert segmentation_loss(right, target, weight) < 0.01 < segmentation_loss(0 * right, target, weight)
+    assert segmentation_loss(wrong, target, weight) > segmentation_loss(0 * right, target, weight)

@@ -1,0 +1,68 @@
+"""From labelled folders to a registered bundle that segments, with one command."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+
+from nen_imaging.cli.main import main
+from nen_imaging.segmentation.bundle import find_bundle, read_inference, verify
+from nen_imaging.shipped import shipped
+from nen_imaging.training.calibrate import Voxels, fit
+from nen_imaging.training.recipes import RecipeError, load_recipe
+
+
+def test_one_command_trains_and_exports(data, recipe, tmp_path):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(recipe.model_copy(update={"held_out": ["B"]}).model_dump(mode="json")))
+    out = tmp_path / "run"
+    assert main(["train", str(path), "--data", str(data), "--out", str(out), "--device", "cpu"]) == 0
+    bundle = find_bundle(None, out / "models")
+    verify(bundle)
+    assert bundle.metadata["seen_patients"] == ["A"]
+    assert [row["scan"] for row in bundle.metadata["results_on_held_out_patients"]] == ["three", "three synthetic"]
+    card = (bundle.folder / "docs" / "README.md").read_text()
+    assert "| one | A | CC BY 4.0 | liver, lesion |" in card and "three synthetic" in card
+    definition = json.loads((bundle.folder / "configs" / "inference.json").read_text())["liver"]["network_def"]
+    assert definition["_target_"] == "monai.networks.nets.UNet"
+    assert read_inference(bundle).liver.patch == recipe.liver.patch
+
+
+def test_the_calibration_finds_the_shift_that_was_hidden():
+    rng = np.random.default_rng(0)
+    cases = []
+    for share in (0.02, 0.2, 0.5):
+        lesion = rng.random(20_000) < share
+        logit = np.where(lesion, 3.0, -3.0) + rng.normal(0, 1.2, lesion.size)
+        cases.append(
+            Voxels((logit - 2.0).astype(np.float32), rng.normal(-1, 4, lesion.size).astype(np.float32), lesion)
+        )
+    found = fit(cases)
+    assert found.coarse_weight == 0.0
+    for case in cases:
+        assert (case.fine + found.lesion_shift >= 0).mean() == pytest.approx(case.lesion.mean(), rel=0.1)
+
+
+def test_the_shipped_recipe_is_valid_and_made_the_shipped_bundle():
+    recipe = load_recipe(shipped("config") / "training" / "nen_liver.yaml")
+    bundle = find_bundle(recipe.name, shipped("models"))
+    assert recipe.held_out == bundle.metadata["held_out_patients"]
+    assert not set(recipe.held_out) & set(bundle.metadata["seen_patients"])
+    assert recipe.model_dump(mode="json") == bundle.metadata["recipe"]
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("name: x\nstep: 3\n", "step"),
+        ("[", "cannot be read"),
+        ("name: x\nliver: {spacing_mm: -1}\n", "liver.spacing_mm"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_with_its_key(text, message, tmp_path):
+    (tmp_path / "recipe.yaml").write_text(text)
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(tmp_path / "recipe.yaml")
