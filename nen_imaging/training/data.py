@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nen_imaging.segmentation.preprocess import ORIENTATION
+from nen_imaging.training.digital import digital_cases
 from nen_imaging.training.recipes import Recipe, RecipeError, SourceRecipe
 from nen_imaging.volume import Volume, read_nifti, require_same_grid
 
@@ -51,6 +52,8 @@ def load_cases(recipe: Recipe, network: NetworkName, root: Path, *, held_out: bo
         for case in _cases_of(source, network, root)
         if (case.patient in recipe.held_out) == held_out
     ]
+    if not held_out:
+        cases += digital_cases(recipe.digital, getattr(recipe, network).spacing_mm)
     if not cases:
         raise RecipeError(f"No case for the {network} network in {root}: check `sources` and `held_out` of the recipe.")
     return cases

@@ -35,6 +35,14 @@ class SourceRecipe(_Part):
     weight: float = Field(1.0, gt=0, description="how often a case is drawn, relative to other sources")
 
 
+class DigitalRecipe(_Part):
+    """Digital patients beside the real ones."""
+
+    patients: int = Field(0, ge=0)
+    first_seed: int = Field(1000, description="patient n has this seed + n; the tests' patients have seeds below 1000")
+    weight: float = Field(0.5, gt=0, description="how often one is drawn, relative to a real case")
+
+
 class LesionRecipe(_Part):
     """Synthetic lesions: how many, how large, how they look (HU relative to the parenchyma)."""
 
@@ -76,6 +84,7 @@ class Recipe(_Part):
     name: str
     seed: int = 0
     sources: list[SourceRecipe]
+    digital: DigitalRecipe = DigitalRecipe()
     held_out: list[str] = Field([], description="patients that no network sees")
     scaling: InputScaling = InputScaling()
     lesions: LesionRecipe = LesionRecipe()

@@ -1,0 +1,34 @@
+"""Digital patients as labelled cases: high loads and whole bodies, of which real labelled CT has few."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nen_imaging.segmentation.preprocess import ORIENTATION
+from nen_imaging.training.recipes import DigitalRecipe
+
+if TYPE_CHECKING:
+    from nen_imaging.training.data import Case
+
+
+def digital_cases(recipe: DigitalRecipe, spacing_mm: float) -> Iterator[Case]:
+    """Paint the recipe's patients, one staging each, at a spacing; loads are spread evenly from 0 to 75 %."""
+    from nen_imaging.phantom.anatomy import digital_patient
+    from nen_imaging.phantom.scanner import CtScanner
+    from nen_imaging.phantom.staging import staging
+    from nen_imaging.phantom.tissue import Phase
+    from nen_imaging.training.data import Case
+
+    phases = [Phase.PORTAL_VENOUS, Phase.PORTAL_VENOUS, Phase.ARTERIAL]
+    for number, load in enumerate(np.linspace(0, 75, recipe.patients)):
+        seed = recipe.first_seed + number
+        anatomy = digital_patient(seed, spacing_mm)
+        scanner = CtScanner(fwhm_mm=1.5, noise_hu=8.0 + 4.0 * (number % 4))
+        scanned = staging(anatomy, float(load), seed, phases[number % 3], scanner=scanner)
+        image = scanned.ct.with_array(np.asarray(scanned.ct.array).round().astype(np.int16)).oriented(ORIENTATION)
+        label = scanned.labels.with_array(scanned.labels.array.astype(np.uint8)).oriented(ORIENTATION)
+        name = f"digital{seed}"
+        yield Case(name, name, image, label, True, recipe.weight, "made by this project")
