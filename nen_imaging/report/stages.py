@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from nen_imaging.contract import RESPONSE_COLUMNS, STAGING_TABLE_COLUMNS, TIMELINE
 from nen_imaging.report.csv_files import read_table, write_table, write_text
@@ -27,7 +29,7 @@ def _report(call: StageCall) -> Outcome:
     tables = {
         name: read_table(follow / f"{name}.csv") if follow else [] for name in ("registration", "tracks", "events")
     }
-    responses: list[dict[str, str]] = []  # TODO: longitudinal.respond.respond(...), rows of RESPONSE_COLUMNS
+    responses = _responses(stagings, tables, timeline, call.options)
     shown = with_reader(shown_responses(responses, call.options["criterion"]), timeline.get("readings", ()))
     rows = build_table(stagings, timeline, shown, date_format=call.options["date_format"])
     figure = course_figure(stagings, timeline)
@@ -59,6 +61,32 @@ def _stagings(call: StageCall) -> list[StagingResult]:
         for staging, path in call.by_staging(folder).items():
             folders.setdefault(staging, {})[folder] = path
     return [read_staging(name, folders[name]) for name in sorted(folders)]
+
+
+def _responses(
+    stagings: Iterable[StagingResult],
+    tables: Mapping[str, Sequence[Mapping[str, str]]],
+    timeline: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> list[dict[str, str]]:
+    """Rows of response.csv: every staging by every criterion."""
+    from nen_imaging.longitudinal.criteria import Thresholds
+    from nen_imaging.longitudinal.measurements import staging_measurement
+    from nen_imaging.longitudinal.respond import respond
+
+    measurements = [
+        staging_measurement(
+            staging.name,
+            staging.load,
+            staging.lesions,
+            tables["tracks"],
+            staging.records["ct"].facts if "ct" in staging.records else {},
+            not_measured=" ".join(reason.text for reason in staging.refusals),
+        )
+        for staging in stagings
+    ]
+    found = respond(measurements, tables["events"], timeline, Thresholds.from_options(options))
+    return [response.row() for response in found]
 
 
 REPORT = Stage("report", VERSION, _report, tolerates=frozenset({*_STAGING_FOLDERS, "follow"}))
