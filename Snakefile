@@ -102,8 +102,7 @@ rule segment:
         version=PLAN.version("segment"),
         options=PLAN.options("segment"),
     shell:
-        "nen-imaging stage segment {output} {input} --options {params.options:q} "
-        "--device {PLAN.device} --threads {threads} > {log} 2>&1"
+        "nen-imaging stage segment {output} {input} --options {params.options:q} --threads {threads} > {log} 2>&1"
 
 
 rule measure:

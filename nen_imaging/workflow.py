@@ -39,6 +39,8 @@ STAGES = {
     "follow": "nen_imaging.longitudinal.stages:FOLLOW",
     "report": "nen_imaging.report.stages:REPORT",
 }
+DEVICES = ("auto", "cpu", "cuda")
+DEVICE_VARIABLE = "NEN_IMAGING_DEVICE"
 RUN_KEYS = ("study", "results", "timeline", "device", "only", "verify")
 
 
@@ -75,7 +77,6 @@ class Plan:
     results: Results
     config: Config
     stagings: tuple[PlannedStaging, ...]
-    device: str
     is_active_run: bool
 
     @classmethod
@@ -87,16 +88,14 @@ class Plan:
         _put_own_programs_on_path()
         config = load_config(overrides={key: value for key, value in settings.items() if key not in RUN_KEYS})
         results = Results(_absolute(settings.get("results") or "results"))
-        device = str(settings.get("device") or "auto")
-        if device not in ("auto", "cpu", "cuda"):
-            raise ConfigError(f"device is {device!r}; allowed: auto, cpu, cuda.")
+        _hand_device_to_jobs(str(settings.get("device") or "auto"))
         if not settings.get("study"):
-            return cls(results, config, (), device, is_active_run=False)
+            return cls(results, config, (), is_active_run=False)
         active = main_process and _becomes_active_run(results)
         if active:
             _index(settings, results, config)
         planned = _planned(results, only_failed=settings.get("only") == "failed")
-        plan = cls(results, config, planned, device, is_active_run=active)
+        plan = cls(results, config, planned, is_active_run=active)
         if active and not dry_run:
             plan.remove_stale(hashes=bool(settings.get("verify")))
         return plan
@@ -232,6 +231,13 @@ def _index(settings: Mapping[str, Any], results: Results, config: Config) -> Non
 
 def _absolute(path: str | Path) -> Path:
     return Path(path).expanduser().absolute()
+
+
+def _hand_device_to_jobs(device: str) -> None:
+    """The device is no option of a stage: another one reruns nothing. Jobs inherit it as an environment variable."""
+    if device not in DEVICES:
+        raise ConfigError(f"device is {device!r}; allowed: {', '.join(DEVICES)}.")
+    os.environ[DEVICE_VARIABLE] = device
 
 
 def _put_own_programs_on_path() -> None:

@@ -46,7 +46,7 @@ def _stages(arguments: argparse.Namespace, work: Path) -> dict:
     from nen_imaging.contract import Refusal
     from nen_imaging.dicom.image import read_image
     from nen_imaging.shipped import shipped
-    from nen_imaging.stage import Context, Outcome, Stage, reasons_of, run_stage, write_json
+    from nen_imaging.stage import Context, Outcome, Stage, StageCall, reasons_of, run_stage, write_json
     from nen_imaging.volume import write_nifti
     from nen_imaging.workflow import segment_options, stage_of
 
@@ -54,7 +54,7 @@ def _stages(arguments: argparse.Namespace, work: Path) -> dict:
     context = Context(work, shipped("models"), arguments.device, arguments.threads)
     image = read_image(arguments.image, **config.options_of("import_ct"))
 
-    def imported(call) -> Outcome:  # noqa: ANN001 - a StageCall
+    def imported(call: StageCall) -> Outcome:
         write_nifti(call.folder / "ct.nii.gz", image.volume)
         return Outcome(image.reasons, image.facts)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import re
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", type=Path, nargs="*", help="stage folders and JSON files it reads")
     parser.add_argument("--options", type=json.loads, default={}, help="its section of the config, as JSON")
     parser.add_argument("--results", type=Path, default=Path(), help="the results folder (default: where you stand)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="default: NEN_IMAGING_DEVICE, else auto")
     parser.add_argument("--threads", type=int, default=1)
 
 
@@ -27,11 +28,12 @@ def run(arguments: argparse.Namespace) -> int:
     from nen_imaging.contract import ExitCode, Results
     from nen_imaging.shipped import shipped
     from nen_imaging.stage import Context, run_stage, write_json
-    from nen_imaging.workflow import stage_of
+    from nen_imaging.workflow import DEVICE_VARIABLE, stage_of
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     results = Results(arguments.results.absolute())
-    context = Context(results.root, shipped("models"), arguments.device, arguments.threads)
+    device = arguments.device or os.environ.get(DEVICE_VARIABLE, "auto")
+    context = Context(results.root, shipped("models"), device, arguments.threads)
     patient, staging = _who(arguments.output.absolute())
     error_record = results.error_record(arguments.name, patient, staging)
     inputs = tuple(path.absolute() for path in arguments.inputs)
