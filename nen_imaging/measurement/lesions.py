@@ -28,6 +28,7 @@ CONFLUENT_SOLIDITY = 0.7
 CORE_DEPTH_SHARE = 0.6
 CORE_VOLUME_SHARE = 0.1
 CYST_NOISE_FACTOR = 1.5
+_SPARSE = 100
 _TOUCHING = np.ones((3, 3, 3), bool)  # by faces, edges or corners
 
 Mask = NDArray[np.bool_]
@@ -180,7 +181,9 @@ class _LiverEdge:
         if (mask & self._outermost[box]).any():
             return 0.0
         surface = np.argwhere(mask & ~ndimage.binary_erosion(mask)) + [part.start for part in box]
-        return float(self._tree.query(surface @ self._to_mm)[0].min())
+        points = surface @ self._to_mm
+        bound = self._tree.query(points[::_SPARSE])[0].min()  # near points alone are then searched: many times faster
+        return float(self._tree.query(points, distance_upper_bound=bound + 1e-6)[0].min())
 
 
 def _inside(mask: Mask) -> Mask:

@@ -101,7 +101,7 @@ def _lesion(
     if outside or numbers["suv_max"] is None:
         reason = "the PET does not cover it" if outside else "it fills no voxel of the PET"
         return numbers | {"status": "not evaluable", "status_reason": reason}
-    numbers |= _tumour_volume(suv, share, numbers["suv_max"], references.liver, options)
+    numbers |= tumour_volume(suv, share, numbers["suv_max"], references.liver, options)
     numbers |= _ratios(numbers, references)
     score = krenning_modified(
         numbers["suv_max"],
@@ -136,19 +136,12 @@ def _mean(suv: Volume, weight: NDArray[np.floating]) -> float:
     return float(np.average(suv.array.astype(float), weights=weight))
 
 
-def _tumour_volume(
+def tumour_volume(
     suv: Volume, share: Shares, suv_max: float, liver: Uptake, options: Mapping[str, Any]
 ) -> dict[str, Any]:
     """SSR-TV and TL-SSR: the part of the lesion at or above the rule's threshold, and its volume times its SUVmean."""
-    rule = options["threshold_rule"]
-    threshold: float | None = None
-    if rule == "relative":
-        threshold = float(options["relative_percent"]) / 100 * suv_max
-    elif rule == "fixed":
-        threshold = float(options["fixed_suv"])
-    elif liver.suv_mean is not None and liver.suv_sd is not None:
-        threshold = liver.suv_mean + 2 * liver.suv_sd
-    named = {"threshold_rule": _rule_name(rule, options), "threshold_suv": threshold}
+    name, threshold = _threshold(suv_max, liver, options)
+    named = {"threshold_rule": name, "threshold_suv": threshold}
     if threshold is None:
         return named
     hot = np.where(suv.array.astype(float) >= threshold, share, 0)
@@ -156,12 +149,14 @@ def _tumour_volume(
     return named | {"ssr_tv_ml": volume_ml, "tl_ssr_ml": volume_ml * _mean(suv, hot) if volume_ml else 0.0}
 
 
-def _rule_name(rule: str, options: Mapping[str, Any]) -> str:
-    return {
-        "relative": f"{options['relative_percent']:g} % of SUVmax",
-        "fixed": f"SUV {options['fixed_suv']:g}",
-        "liver": "liver SUVmean + 2 SD",
-    }[rule]
+def _threshold(suv_max: float, liver: Uptake, options: Mapping[str, Any]) -> tuple[str, float | None]:
+    """The rule's name as it stands beside every value, and its SUV; None where it needs a liver that is missing."""
+    if options["threshold_rule"] == "relative":
+        return f"{options['relative_percent']:g} % of SUVmax", float(options["relative_percent"]) / 100 * suv_max
+    if options["threshold_rule"] == "fixed":
+        return f"SUV {options['fixed_suv']:g}", float(options["fixed_suv"])
+    known = liver.suv_mean is not None and liver.suv_sd is not None
+    return "liver SUVmean + 2 SD", liver.suv_mean + 2 * liver.suv_sd if known else None  # type: ignore[operator]
 
 
 def _ratios(numbers: Mapping[str, Any], references: References) -> dict[str, Any]:

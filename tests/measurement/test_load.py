@@ -106,7 +106,8 @@ def test_an_unsure_probability_widens_the_interval_and_moves_the_expectation():
 
 @pytest.mark.parametrize(
     ("low", "high", "bands"),
-    [(0, 10, ["<= 10"]), (9, 10.1, ["<= 10", "> 10-25"]), (26, 50, ["> 25-50"]), (8, 51, ["<= 10", "> 10-25", "> 25-50", "> 50"])],
+    [(0, 10, ["<= 10"]), (9, 10.1, ["<= 10", "> 10-25"]), (26, 50, ["> 25-50"]),
+     (8, 51, ["<= 10", "> 10-25", "> 25-50", "> 50"])],
 )  # fmt: skip
 def test_every_band_that_the_interval_reaches_is_named(low, high, bands):
     assert Load(1, 1, 1, (low + high) / 2, low, high).bands == bands

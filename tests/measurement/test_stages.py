@@ -1,0 +1,169 @@
+"""The edge of the room: folders in, `measure/` and `uptake/` out."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nen_imaging.config import Config
+from nen_imaging.contract import LESIONS_COLUMNS, READER, UPTAKE_COLUMNS, State
+from nen_imaging.measurement.stages import MEASURE, UPTAKE
+from nen_imaging.phantom.anatomy import digital_patient
+from nen_imaging.phantom.staging import staging
+from nen_imaging.stage import Context, Outcome, Stage, StageError, StageRecord, run_stage, sha256_of, write_json
+from nen_imaging.volume import Volume, read_nifti, write_nifti
+
+
+@pytest.fixture(scope="module")
+def scan():
+    return staging(digital_patient(4, 4.0), 15, 1, with_pet=True)
+
+
+@pytest.fixture
+def folder(tmp_path, scan) -> Path:
+    """A staging's folder with ct/, segment/ (the truth), pet/ and an empty reader.json."""
+    probability = scan.labels.with_array(np.where(scan.labels.array == 2, 230, 5).astype(np.uint8))
+    volumes = {
+        "ct": {"ct": scan.ct},
+        "segment": {"liver": scan.labels, "probability": probability},
+        "pet": {"suv": scan.suv},
+    }
+
+    def write(call):
+        for name, volume in volumes[call.folder.stem].items():
+            write_nifti(call.folder / f"{name}.nii.gz", volume)
+        if call.folder.stem == "segment":
+            write_json(call.folder / "uncertainty.json", {"member_loads_percent": [15.0, 14.0, 16.5], "flags": []})
+        return Outcome()
+
+    for name in volumes:
+        run_stage(Stage(name, 1, write), tmp_path / name, (), {}, Context(tmp_path, tmp_path))
+    read_by(tmp_path)
+    return tmp_path
+
+
+def read_by(folder: Path, mask: Volume | None = None, **readings: str) -> None:
+    """Write reader.json with readings like ``lesion_1="benign"``, and a mask beside it."""
+    lesions = [
+        {"lesion": name.removeprefix("lesion_"), "reading": text, "reason": ""} for name, text in readings.items()
+    ]
+    path = folder / "reader_mask.nii.gz"
+    if mask:
+        write_nifti(path, mask)
+    content = {"mask": {"sha256": sha256_of(path)} if mask else None, "lesions": lesions, "voi": []}
+    write_json(folder / READER, content)
+
+
+def measure(folder: Path, **options) -> tuple[StageRecord, dict]:
+    inputs = tuple(folder / name for name in ("ct", "segment", READER))
+    options = Config().options_of("measure") | options
+    record = run_stage(MEASURE, folder / "measure", inputs, options, Context(folder, folder))
+    path = folder / "measure" / "load.json"
+    return record, json.loads(path.read_text("utf-8")) if path.is_file() else {}
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_staging_is_measured_whole(folder, scan):
+    record, load = measure(folder)
+    assert record.state == State.OK
+    assert load["source"] == "network"
+    assert load["load_percent"] == pytest.approx(scan.truth.load_percent, abs=0.05)
+    assert load["liver_volume_ml"] == pytest.approx(scan.truth.liver_volume_ml, rel=1e-3)
+    assert load["load_percent_low"] < 14.1 < 16.4 < load["load_percent_high"]
+    assert load["bands"] == ["> 10-25"]
+    assert load["phase"]["measured"] == scan.phase.value
+    table = rows(folder / "measure" / "lesions.csv")
+    assert tuple(table[0]) == LESIONS_COLUMNS
+    assert len(table) == load["lesions"]
+    assert sum(float(row["volume_ml"]) for row in table) == pytest.approx(load["lesion_volume_ml"], abs=0.01)
+    instances = read_nifti(folder / "measure" / "instances.nii.gz").array
+    assert instances.dtype == np.uint16
+    assert sorted(np.unique(instances))[1:] == [int(row["lesion"]) for row in table]
+
+
+def test_measuring_twice_writes_the_same(folder):
+    first, second = measure(folder)[0], measure(folder)[0]
+    assert first.written == second.written
+
+
+def test_benign_lesions_leave_the_load_and_both_loads_are_shown(folder):
+    everything = measure(folder)[1]
+    read_by(folder, lesion_1="benign", lesion_2="treated")
+    load = measure(folder)[1]
+    assert load["left_out_lesions"] == [1]
+    assert load["lesions"] == everything["lesions"] - 1
+    assert load["load_percent"] < everything["load_percent"] == load["load_with_left_out_percent"]
+    assert load["liver_volume_ml"] == everything["liver_volume_ml"]
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LPS", "SAL"])
+def test_a_readers_mask_replaces_the_networks_on_any_grid(folder, scan, codes):
+    halved = scan.labels.array.copy()
+    halved[: halved.shape[0] // 2][halved[: halved.shape[0] // 2] == 2] = 1
+    read_by(folder, scan.labels.with_array(halved).oriented(codes))
+    record, load = measure(folder)
+    assert [reason["code"] for reason in record.reasons] == ["reader.mask"]
+    assert load["source"] == "reader"
+    assert load["load_percent"] == pytest.approx(100 * (halved == 2).sum() / (halved > 0).sum(), abs=0.05)
+    assert load["network"]["load_percent"] == pytest.approx(scan.truth.load_percent, abs=0.05)
+    assert load["network"]["bands"] == ["> 10-25"]
+
+
+def test_a_readers_mask_that_changed_since_the_index_is_an_error(folder, scan):
+    read_by(folder, scan.labels)
+    write_nifti(folder / "reader_mask.nii.gz", scan.labels.with_array(np.zeros_like(scan.labels.array)))
+    with pytest.raises(StageError, match="changed since"):
+        measure(folder)
+
+
+def test_a_readers_mask_with_other_labels_is_an_error(folder, scan):
+    read_by(folder, scan.labels.with_array(scan.labels.array * 3))
+    with pytest.raises(StageError, match="labels"):
+        measure(folder)
+
+
+def test_an_empty_mask_is_refused(folder, scan):
+    read_by(folder, scan.labels.with_array(np.zeros_like(scan.labels.array)))
+    record, load = measure(folder)
+    assert [reason["code"] for reason in record.reasons] == ["liver.absent"]
+    assert load == {}
+
+
+def test_an_implausible_volume_is_flagged(folder):
+    record, load = measure(folder, plausible_liver_ml=[10.0, 20.0])
+    assert [reason["code"] for reason in record.reasons] == ["liver.volume_implausible"]
+    assert load["flags"] == ["liver.volume_implausible"]
+
+
+def test_a_cut_liver_is_flagged(folder, scan):
+    whole = measure(folder)[1]
+    mask = scan.labels.array.copy()
+    mask[:, :, 0] = np.where(scan.ct.array[:, :, 0] > -200, 1, 0)
+    read_by(folder, scan.labels.with_array(mask))
+    record, load = measure(folder)
+    assert "liver.truncated" in [reason["code"] for reason in record.reasons]
+    assert load["truncated"]
+    assert not whole["truncated"]
+
+
+def test_uptake_follows_from_what_was_measured(folder):
+    measure(folder)
+    read_by(folder, lesion_1="benign")
+    inputs = tuple(folder / name for name in ("ct", "pet", "measure", READER))
+    options = Config().options_of("uptake")
+    record = run_stage(UPTAKE, folder / "uptake", inputs, options, Context(folder, folder))
+    assert record.state == State.OK
+    table = rows(folder / "uptake" / "uptake.csv")
+    assert tuple(table[0]) == UPTAKE_COLUMNS
+    assert len(table) == len(rows(folder / "measure" / "lesions.csv"))
+    organs = json.loads((folder / "uptake" / "organs.json").read_text("utf-8"))
+    assert organs["totals"]["hottest_lesion"] != 1
+    assert organs["spleen"]["suv_mean"] > organs["liver"]["suv_mean"]
