@@ -155,8 +155,9 @@ def _threshold(suv_max: float, liver: Uptake, options: Mapping[str, Any]) -> tup
         return f"{options['relative_percent']:g} % of SUVmax", float(options["relative_percent"]) / 100 * suv_max
     if options["threshold_rule"] == "fixed":
         return f"SUV {options['fixed_suv']:g}", float(options["fixed_suv"])
-    known = liver.suv_mean is not None and liver.suv_sd is not None
-    return "liver SUVmean + 2 SD", liver.suv_mean + 2 * liver.suv_sd if known else None  # type: ignore[operator]
+    if liver.suv_mean is None or liver.suv_sd is None:
+        return "liver SUVmean + 2 SD", None
+    return "liver SUVmean + 2 SD", liver.suv_mean + 2 * liver.suv_sd
 
 
 def _ratios(numbers: Mapping[str, Any], references: References) -> dict[str, Any]:

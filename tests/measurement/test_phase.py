@@ -55,7 +55,7 @@ def test_what_is_not_found_is_unknown_and_says_why(patient):
 
 
 def test_real_aortas_and_spleens_lie_in_the_masks_of_an_expert(shared_data):
-    """Every third BTCV scan: what is found lies in the expert mask; at most 2 of 12 organs refused."""
+    """Every third BTCV scan: what is found lies in the expert's mask; at most 2 of 12 organs are refused."""
     refused = 0
     for folder in sorted(shared_data.glob("ct_organs/*/whole_3mm"))[::3]:
         ct, organs = read_nifti(folder / "image.nii.gz"), read_nifti(folder / "organs.nii.gz")
