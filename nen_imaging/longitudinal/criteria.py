@@ -6,6 +6,7 @@ of its diameters (-30 / +20 % in diameter: -65 / +73 % in volume). Progression o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -112,9 +113,6 @@ class Judgement:
     change_from_nadir_percent: float | None = None
 
 
-_TOLERANCE = 1e-9
-
-
 def judge(rule: Rule, earlier: Sequence[Measured], now: Measured, *, new: Sequence[str] = ()) -> Judgement:
     """Judge one staging of a series.
 
@@ -138,16 +136,16 @@ def judge(rule: Rule, earlier: Sequence[Measured], now: Measured, *, new: Sequen
     nadir_value, nadir = min(known, key=lambda pair: pair[0])
     if now.value is None:
         return _judge_incomplete(rule, baseline, nadir, now, new)
-    judged = _classify(rule, baseline.value, nadir_value, now.value)
-    if now.disease_free and baseline.value > 0 and not new:
-        judged = Response.CR
-    borderline = judged != Response.CR and _is_borderline(rule, baseline.value, nadir_value, now)
-    other = _other_class(rule, baseline.value, nadir_value, now, judged)
-    reason = _reason(rule, baseline, nadir, now, judged, other if borderline else None, new)
+    if baseline.value == 0 and now.disease_free and not new:
+        reason = "no lesion at baseline and none now: there is no response to judge"
+        return Judgement(Response.NE, reason, baseline=baseline, nadir=nadir, value=now.value)
+    gone = now.disease_free and not new
+    judged = Response.CR if gone else _classify(rule, baseline.value, nadir_value, now.value)
+    doubt = None if gone else _doubt(rule, baseline.value, nadir_value, now, judged)
     return Judgement(
         response=Response.PD if new else judged,
-        reason=reason,
-        borderline=borderline and not new,
+        reason=_reason(rule, baseline, nadir, now, judged, doubt, new),
+        borderline=doubt is not None and not new,
         baseline=baseline,
         nadir=nadir,
         value=now.value,
@@ -158,38 +156,51 @@ def judge(rule: Rule, earlier: Sequence[Measured], now: Measured, *, new: Sequen
 
 def _classify(rule: Rule, baseline: float, nadir: float, value: float) -> Response:
     """PR, SD or PD by the figure alone; disease where there was none is progression beyond the absolute limit."""
-    if value >= rule.progression_from(nadir) - _TOLERANCE and value > nadir:
+    progression, response = rule.progression_from(nadir), rule.response_from(baseline)
+    if value > nadir and (value > progression or _equal(value, progression)):
         return Response.PD
-    if baseline > 0 and value <= rule.response_from(baseline) + _TOLERANCE:
+    if baseline > 0 and (value < response or _equal(value, response)):
         return Response.PR
     return Response.SD
+
+
+def _equal(value: float, limit: float) -> bool:
+    return math.isclose(value, limit, rel_tol=1e-9, abs_tol=1e-9)  # 1.2 x 50 need not be 60 to the last bit
+
+
+@dataclass(frozen=True)
+class _Doubt:
+    """That other classes would do as well: which, and why."""
+
+    classes: str
+    exactly: str
+    met: str
+
+
+def _doubt(rule: Rule, baseline: float, nadir: float, now: Measured, judged: Response) -> _Doubt | None:
+    """Whether the value lies on a limit, or its interval meets one."""
+    value, (low, high) = now.value or 0.0, _interval(now)
+    limits = [(rule.progression_from(nadir), nadir)]
+    if baseline > 0:
+        limits.append((rule.response_from(baseline), baseline))
+    on = [(limit, reference) for limit, reference in limits if _equal(value, limit)]
+    ends = [_classify(rule, baseline, nadir, end) for end in (high, low)]
+    others = list(dict.fromkeys(response for response in ends if response != judged))
+    if not on and not others:
+        return None
+    between = [limit for limit, _ in limits if low <= limit <= high] or [limit for limit, _ in on]
+    span = f"interval {_number(low)}-{_number(high)}" if high > low else f"value {_number(low)}"
+    return _Doubt(
+        classes=" or ".join([judged, *(others or [Response.SD])]),
+        exactly=" and ".join(f"exactly {_percent(_change(reference, limit))}" for limit, reference in on),
+        met=f"the {span} {rule.unit} meets the limit of "
+        + " and ".join(f"{_number(limit)} {rule.unit}" for limit in between),
+    )
 
 
 def _interval(now: Measured) -> tuple[float, float]:
     value = now.value or 0.0
     return min(value, value if now.low is None else now.low), max(value, value if now.high is None else now.high)
-
-
-def _is_borderline(rule: Rule, baseline: float, nadir: float, now: Measured) -> bool:
-    low, high = _interval(now)
-    if _classify(rule, baseline, nadir, low) != _classify(rule, baseline, nadir, high):
-        return True
-    return _exactly(now.value or 0.0, _nearest_limit(rule, baseline, nadir, now.value or 0.0))
-
-
-def _other_class(rule: Rule, baseline: float, nadir: float, now: Measured, judged: Response) -> Response:
-    """The class at the other side of the limit that the interval crosses."""
-    low, high = (_classify(rule, baseline, nadir, end) for end in _interval(now))
-    others = [response for response in (high, low) if response != judged]
-    return others[0] if others else Response.SD
-
-
-def _nearest_limit(rule: Rule, baseline: float, nadir: float, value: float) -> float:
-    return min((rule.progression_from(nadir), rule.response_from(baseline)), key=lambda limit: abs(limit - value))
-
-
-def _exactly(value: float, limit: float) -> bool:
-    return abs(value - limit) <= 1e-6 * max(1.0, abs(limit))
 
 
 def _change(reference: float, value: float) -> float | None:
@@ -213,29 +224,17 @@ def _reason(
     nadir: Measured,
     now: Measured,
     judged: Response,
-    other: Response | None,
+    doubt: _Doubt | None,
     new: Sequence[str],
 ) -> str:
     """The basis of the class, then the figures behind it."""
-    value, base, lowest = now.value or 0.0, baseline.value or 0.0, nadir.value or 0.0
-    limit = _nearest_limit(rule, base, lowest, value)
-    by = f"exactly {_percent(_change(lowest if limit >= lowest else base, limit))}" if _exactly(value, limit) else (
-        f"{judged} or {other}"
-    )  # fmt: skip
-    unsure = f"{rule.figure} borderline: {by}" if other else ""
     figures = _figures(rule, baseline, nadir, now, judged)
     if new:
-        basis = " and ".join(new) + (f" ({unsure})" if unsure else "")
-        return f"{basis}; {figures}"
+        unsure = f" ({rule.figure} borderline: {doubt.exactly or doubt.classes})" if doubt else ""
+        return f"{' and '.join(new)}{unsure}; {figures}"
     if judged == Response.CR:
         return f"no lesion is left; {figures}"
-    return figures + (f"; {unsure}: {_crossed(rule, now, limit)}" if unsure else "")
-
-
-def _crossed(rule: Rule, now: Measured, limit: float) -> str:
-    low, high = _interval(now)
-    span = f"the interval {_number(low)}-{_number(high)}" if high > low else f"the value {_number(low)}"
-    return f"{span} {rule.unit} meets the limit of {_number(limit)} {rule.unit}"
+    return figures + (f"; {rule.figure} borderline, {doubt.classes}: {doubt.exactly or doubt.met}" if doubt else "")
 
 
 def _figures(rule: Rule, baseline: Measured, nadir: Measured, now: Measured, judged: Response) -> str:

@@ -36,6 +36,8 @@ class StagingMeasurement:
     lesions: tuple[LesionMeasurement, ...] = ()
     slice_spacing_mm: float | None = None
     phase: str = "unknown"
+    scanner: str = ""
+    kernel: str = ""
     source: str = "network"
     truncated: bool = False
     not_measured: str = ""
@@ -88,6 +90,8 @@ def staging_measurement(
         lesions=tuple(_lesion(row, track_of) for row in lesions if row["lesion"] not in left_out),
         slice_spacing_mm=None if spacing is None else float(spacing),
         phase=(load.get("phase") or {}).get("measured", "unknown"),
+        scanner=str(ct_facts.get("scanner") or ""),
+        kernel=str(ct_facts.get("kernel") or ""),
         source=load.get("source", "network"),
         truncated=bool(load.get("truncated")),
     )
@@ -112,6 +116,12 @@ def differences(baseline: StagingMeasurement, now: StagingMeasurement) -> list[s
         thin, thick = sorted((baseline.slice_spacing_mm, now.slice_spacing_mm))
         if thick > _THICKNESS_FACTOR * thin:
             found.append(f"slices of {now.slice_spacing_mm:g} mm, at baseline {baseline.slice_spacing_mm:g} mm")
+    for name, first, second in (
+        ("scanner", baseline.scanner, now.scanner),
+        ("kernel", baseline.kernel, now.kernel),
+    ):
+        if first and second and first != second:
+            found.append(f"{name} {second}, at baseline {first}")
     if baseline.source != now.source:
         found.append(f"contours by a {now.source}, at baseline by a {baseline.source}")
     if baseline.truncated != now.truncated:

@@ -38,7 +38,7 @@ def sum_of_diameters(
         return Measured(staging.staging, None, missing=staging.not_measured)
     wanted = list(targets)
     if not wanted:
-        return Measured(staging.staging, None, missing="no measurable lesion at baseline")
+        return Measured(staging.staging, None, missing="no lesion at baseline could be measured and followed")
     seen: dict[int, float] = {}
     missing = []
     for target in wanted:

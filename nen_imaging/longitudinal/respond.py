@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nen_imaging.longitudinal.criteria import Judgement, Measured, Response, Rule, Thresholds, judge, rules
@@ -104,7 +104,8 @@ class _Course:
         self._baselines = {line.number: line_baseline(line, usable, window) for line in self._lines}
         self._first = usable[0] if usable else None
         self._window = window
-        self._new, self._again, self._resolved = _happened(events)
+        self._new, self._unsure, self._again, resolved = _happened(events)
+        self._gone = _gone(self._dated.values(), resolved)
 
     def judged_by(self, rule: Rule) -> Iterator[StagingResponse]:
         """All responses by one criterion."""
@@ -141,10 +142,12 @@ class _Course:
         series = self._series(rule, baseline, when)
         new = self._new_since(baseline, when)
         judgement = judge(rule, series[:-1], series[-1], new=self._in_words(new, series, now))
-        warnings = differences(self._dated[baseline], now)
-        if warnings:
-            text = f"{judgement.reason}; compare with care: {', '.join(warnings)}"
-            judgement = Judgement(**{**vars(judgement), "reason": text})
+        remarks = [judgement.reason]
+        if unsure := self._unsure.get(now.staging):
+            remarks.append(f"{len(unsure)} possibly new, not counted")
+        if warnings := differences(self._dated[baseline], now):
+            remarks.append(f"compare with care: {', '.join(warnings)}")
+        judgement = replace(judgement, reason="; ".join(remarks))
         return StagingResponse(now.staging, line, rule, judgement, len(new))
 
     def _series(self, rule: Rule, baseline: PartialDate, last: PartialDate) -> list[Measured]:
@@ -155,11 +158,7 @@ class _Course:
         if rule.criterion == "volumetric":
             return [_volume(item) for item in stagings]
         targets = choose_targets(stagings[0], self._maximum_targets)
-        return [sum_of_diameters(targets, item, self._gone_at(item.staging)) for item in stagings]
-
-    def _gone_at(self, staging: str) -> frozenset[str]:
-        """Tracks that resolved at or before a staging; one that is back is seen there again."""
-        return frozenset(track for when, tracks in self._resolved.items() if when <= staging for track in tracks)
+        return [sum_of_diameters(targets, item, self._gone[item.staging]) for item in stagings]
 
     def _new_since(self, baseline: PartialDate, when: PartialDate) -> frozenset[str]:
         """Counted new lesions since the baseline that are still there."""
@@ -189,17 +188,28 @@ def _order(item: StagingMeasurement) -> tuple[str, str]:
 _ByStaging = Mapping[str, frozenset[str]]
 
 
-def _happened(events: Iterable[Mapping[str, str]]) -> tuple[_ByStaging, _ByStaging, _ByStaging]:
-    """By staging, the tracks that are new (counted), that reappeared, and that resolved."""
-    found: dict[str, dict[str, set[str]]] = {"new": {}, "reappeared": {}, "resolved": {}}
+def _happened(events: Iterable[Mapping[str, str]]) -> tuple[_ByStaging, _ByStaging, _ByStaging, _ByStaging]:
+    """By staging, the tracks that are new (counted), possibly new, seen again, and resolved."""
+    found: dict[str, dict[str, set[str]]] = {"new": {}, "new?": {}, "reappeared": {}, "resolved": {}}
     for event in events:
         kind = event["event"]
         if kind in found and (kind != "new" or event["counted"] == "yes"):
             found[kind].setdefault(event["staging"], set()).update(event["tracks"].split())
-    new, again, resolved = (
+    new, unsure, again, resolved = (
         {staging: frozenset(tracks) for staging, tracks in by_staging.items()} for by_staging in found.values()
     )
-    return new, again, resolved
+    return new, unsure, again, resolved
+
+
+def _gone(stagings: Iterable[StagingMeasurement], resolved: _ByStaging) -> _ByStaging:
+    """By staging, the tracks known to be gone: resolved there or before, and not seen again since."""
+    gone: frozenset[str] = frozenset()
+    found = {}
+    for item in stagings:
+        seen = frozenset(track for lesion in item.lesions for track in lesion.tracks)
+        gone = (gone | resolved.get(item.staging, frozenset())) - seen
+        found[item.staging] = gone
+    return found
 
 
 def _load(item: StagingMeasurement) -> Measured:

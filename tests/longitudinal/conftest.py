@@ -1,4 +1,4 @@
-"""Lets these tests import `fake_results` beside them."""
+"""Lets these tests import `ball_lesions` beside them."""
 
 from __future__ import annotations
 

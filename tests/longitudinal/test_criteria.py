@@ -140,3 +140,28 @@ def test_targets_gone_but_others_left_is_partial_response_and_nothing_left_compl
     assert rest.response == "PR"
     none = judge(rule, earlier, sum_of_diameters(targets, staging(), frozenset("a")))
     assert none.response == "CR"
+
+
+def test_an_interval_that_reaches_the_farther_limit_alone_names_that_limit():
+    """44 % lies nearer to response (35 %) than to progression (60 %), but only the latter is reached."""
+    judgement = judged("load", 50, 44, low=43, high=61)
+    assert judgement.reason.endswith("load borderline, SD or PD: the interval 43-61 % meets the limit of 60 %")
+
+
+def test_an_interval_that_reaches_both_limits_names_all_classes():
+    judgement = judged("load", 50, 45, low=30, high=65)
+    assert (judgement.response, judgement.borderline) == ("SD", True)
+    assert "SD or PD or PR: the interval 30-65 % meets the limit of 60 % and 35 %" in judgement.reason
+
+
+@pytest.mark.parametrize("value, classes", [(60, "PD or SD: exactly +20 %"), (35, "PR or SD: exactly -30 %")])
+def test_a_value_on_its_limit_is_borderline_and_names_both_classes(value, classes):
+    judgement = judged("load", 50, value)
+    assert judgement.borderline
+    assert judgement.reason.endswith(f"load borderline, {classes}")
+
+
+def test_no_disease_at_baseline_and_none_now_is_no_response():
+    judgement = judged("load", 0, 0, disease_free=True)
+    assert (judgement.response, judgement.borderline) == ("NE", False)
+    assert "no lesion at baseline and none now" in judgement.reason

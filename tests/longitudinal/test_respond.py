@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from nen_imaging.contract import RESPONSE_COLUMNS
@@ -165,3 +167,37 @@ def test_the_first_staging_may_lie_on_the_start_of_the_line(start, expected):
     timeline = {"therapies": [{"line": "1", "agent": "x", "start": start}]}
     table = shown(rows(case(), timeline=timeline))
     assert (table["2016-07-14"]["response"], table["2016-11-10"]["line"]) == ("baseline", expected)
+
+
+def test_a_target_that_came_back_and_then_lies_outside_the_image_is_missing_not_gone():
+    target, other = (LesionMeasurement(n, 30.0, True, frozenset({name})) for n, name in enumerate("ab", 1))
+    stagings = [
+        StagingMeasurement(name, 5.0, 4, 6, 2000, 100, lesions)
+        for name, lesions in (
+            ("2020-01-01", (target, other)), ("2020-04-01", (other,)), ("2020-07-01", (target, other)),
+            ("2020-10-01", (other,)),
+        )
+    ]  # fmt: skip
+    events = [
+        {"staging": "2020-04-01", "event": "resolved", "tracks": "a", "counted": "no"},
+        {"staging": "2020-07-01", "event": "reappeared", "tracks": "a", "counted": "no"},
+    ]
+    found = rows(stagings, events, {}, "hepatic RECIST")
+    assert [(row["response"], row["value"]) for row in found] == [
+        ("baseline", "60.00"), ("PR", "30.00"), ("PD", "60.00"), ("NE", "")
+    ]  # fmt: skip
+    assert "target a could not be found again" in found[-1]["reason"]
+
+
+def test_possibly_new_lesions_are_named_but_do_not_count():
+    events = [{"staging": "2018-02-13", "event": "new?", "tracks": "x y", "counted": "no"}]
+    row = shown(rows(case(), events))["2018-02-13"]
+    assert (row["response"], row["new_lesions"]) == ("PR", "0")
+    assert row["reason"].endswith("; 2 possibly new, not counted")
+
+
+def test_another_scanner_or_kernel_is_a_warning_beside_the_class():
+    first, second = case({"2016-07-14": 50, "2016-11-10": 52})
+    first, second = replace(first, scanner="A", kernel="B30f"), replace(second, scanner="B", kernel="B50f")
+    reason = shown(rows([first, second]))["2016-11-10"]["reason"]
+    assert "compare with care: scanner B, at baseline A, kernel B50f, at baseline B30f" in reason
