@@ -104,7 +104,7 @@ def with_fallback(device: str, work: Callable[[str], T]) -> tuple[T, str, str]:
 def predict(
     network: torch.nn.Module, channels: torch.Tensor, patch: tuple[int, int, int], overlap: float, device: str
 ) -> torch.Tensor:
-    """Logits (2, i, j, k), float32 on the CPU, of an image (channels, i, j, k) at least as large as the patch.
+    """Logits (outputs, i, j, k), float32 on the CPU, of an image (channels, i, j, k) at least as large as the patch.
 
     One patch at a time: the networks normalise over what they see at once.
     """

@@ -16,12 +16,15 @@ Floats = NDArray[np.float32]
 
 SMALLEST_LIVER_ML = 30.0
 MARGIN_MM = 20.0  # of the liver's box: room for what the coarse network missed
-_NOTHING = -10.0  # a logit that is certain of no lesion
+NO_LESION = -10.0  # a logit that is certain of it
 
 
 @dataclass(frozen=True)
 class CoarseView:
-    """The whole scan on the coarse grid: liver probability (main parts and near them), lesion logit."""
+    """The whole scan on the coarse grid: liver probability (main parts and near them), lesion logit.
+
+    A coarse network without an output for lesions leaves their logit at `NO_LESION`.
+    """
 
     liver: Volume
     lesion_logit: Volume
@@ -62,7 +65,8 @@ def look_coarsely(image: Volume, model: Model, device: str) -> CoarseView | None
     channels = windowed(torch.from_numpy(floats(padded(small, settings.patch, AIR_HU))), model.inference.scaling)[None]
     logits = predict(model.liver, channels, settings.patch, model.inference.overlap, device).numpy()
     i, j, k = small.shape
-    liver, lesion = sigmoid(logits[0, :i, :j, :k]), logits[1, :i, :j, :k]
+    liver = sigmoid(logits[0, :i, :j, :k])
+    lesion = logits[1, :i, :j, :k] if len(logits) > 1 else np.full(small.shape, NO_LESION, np.float32)
     mask, _ = postprocess.main_parts(liver >= 0.5)
     if mask.sum() * small.voxel_volume_ml < SMALLEST_LIVER_ML:
         return None
@@ -79,7 +83,7 @@ def look_closely(image: Volume, coarse: CoarseView, model: Model, device: str) -
     settings = model.inference.lesion
     grid = padded(at_spacing(_box_of_liver(image, coarse), settings.spacing_mm), settings.patch, AIR_HU)
     prior = floats(resample(coarse.liver, grid.shape, grid.affine))
-    coarse_lesion = floats(resample(coarse.lesion_logit, grid.shape, grid.affine, outside=_NOTHING))
+    coarse_lesion = floats(resample(coarse.lesion_logit, grid.shape, grid.affine, outside=NO_LESION))
     channels = lesion_channels(
         torch.from_numpy(floats(grid)), torch.from_numpy(prior), coarse.reference_hu, model.inference.scaling
     )

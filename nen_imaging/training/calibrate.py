@@ -67,7 +67,8 @@ def fit(cases: list[Voxels]) -> Calibration:
     def cost(weight: float, shift: float) -> float:
         return float(np.mean([_cost(case, weight, shift) for case in cases]))
 
-    weight, shift = min(product(COARSE_WEIGHTS, SHIFTS.tolist()), key=lambda pair: cost(*pair))
+    weights = COARSE_WEIGHTS if any(np.ptp(case.coarse) > 0 for case in cases) else (0.0,)
+    weight, shift = min(product(weights, SHIFTS.tolist()), key=lambda pair: cost(*pair))
     scale = min(SCALES, key=lambda value: np.mean([_surprise(case, weight, shift, value) for case in cases]))
     return Calibration(coarse_weight=weight, lesion_shift=shift, lesion_scale=scale)
 

@@ -19,6 +19,7 @@ from nen_imaging.volume import Volume, read_nifti, require_same_grid
 
 NetworkName = Literal["liver", "lesion"]
 LIVER, LESION = 1, 2
+_IN_TURN = 6  # variants in memory
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,8 @@ def _read(form: Path) -> tuple[Volume, Volume]:
 class StepSamples:
     """A map from training step to sample: a pure function of seed and step, so a resumed run sees the same data.
 
-    Some steps in a row draw their patches from the same synthetic variant of one case, which is costly to make.
-    A torch DataLoader takes it as a dataset.
+    Several steps draw their patches from the same synthetic variant of a case, which is costly to make; steps in a
+    row draw from different ones, lest the network follows one case. A torch DataLoader takes it as a dataset.
     """
 
     def __init__(self, cases: list[Case], recipe: Recipe, network: NetworkName) -> None:
@@ -136,7 +137,7 @@ class StepSamples:
         self.network = network
         weights = np.array([case.weight * (2.0 if case.has_lesions else 1.0) for case in cases])
         self._chances = weights / weights.sum()
-        self._variant: tuple[int, Any] = (-1, None)
+        self._variants: dict[int, Any] = {}
 
     def __len__(self) -> int:
         return self._network_recipe.steps
@@ -146,21 +147,25 @@ class StepSamples:
         from nen_imaging.training.augment import draw_patch
 
         rng = np.random.default_rng([self.recipe.seed, self.network == "lesion", step, 1])
-        variant = self._variant_of(step // self._network_recipe.patches_per_variant)
+        variant = self._variant_of(step)
         return draw_patch(variant, self._network_recipe, self.recipe.scaling, rng, with_prior=self.network == "lesion")
 
     @property
     def _network_recipe(self) -> Any:  # noqa: ANN401 - NetworkRecipe; pydantic's attribute
         return getattr(self.recipe, self.network)
 
-    def _variant_of(self, group: int) -> Any:  # noqa: ANN401 - augment.Variant
+    def _variant_of(self, step: int) -> Any:  # noqa: ANN401 - augment.Variant
+        """Variants serve in turn, `_IN_TURN` at a time, until each has given its patches."""
         from nen_imaging.training.augment import make_variant
 
-        if self._variant[0] != group:
-            rng = np.random.default_rng([self.recipe.seed, self.network == "lesion", group, 0])
+        block, place = divmod(step, _IN_TURN * self._network_recipe.patches_per_variant)
+        number = block * _IN_TURN + place % _IN_TURN
+        if number not in self._variants:
+            self._variants = {known: v for known, v in self._variants.items() if known >= block * _IN_TURN}
+            rng = np.random.default_rng([self.recipe.seed, self.network == "lesion", number, 0])
             case = self.cases[int(rng.choice(len(self.cases), p=self._chances))]
-            self._variant = (group, make_variant(case, self.recipe.lesions, rng))
-        return self._variant[1]
+            self._variants[number] = make_variant(case, self.recipe.lesions, rng)
+        return self._variants[number]
 
 
 def parenchyma_hu(image: NDArray[Any], label: NDArray[Any]) -> float:

@@ -103,7 +103,8 @@ class _State:
         image = batch["input"].to(self.device, memory_format=torch.channels_last_3d)
         with torch.autocast(self.device.type, dtype=torch.bfloat16):
             logits = self.network(image)
-        loss = segmentation_loss(logits.float(), batch["target"].to(self.device), batch["weight"].to(self.device))
+        target, weight = (batch[key].to(self.device)[:, : logits.shape[1]] for key in ("target", "weight"))
+        loss = segmentation_loss(logits.float(), target, weight)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
@@ -147,7 +148,7 @@ class _State:
 
 
 def segmentation_loss(logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Twice the weighted binary cross-entropy plus soft Dice; channels are liver with lesions, lesions."""
+    """Twice the weighted binary cross-entropy plus soft Dice; channels: liver with lesions, lesions if asked for."""
     import torch
     from monai.losses import DiceLoss
 
