@@ -104,24 +104,21 @@ class _Follower:
     def add(self, staging: StagingLesions) -> None:
         """Relate the next staging to all before it."""
         lesions = sorted(staging.lesions, key=lambda lesion: lesion.number)
-        present = [lesion for key, lesion in sorted(self._last_seen.items()) if key not in self._gone]
-        gone = [lesion for key, lesion in sorted(self._last_seen.items()) if key in self._gone]
-        match = self._match(present, lesions, staging)
-        continued = {later for _, later in match.parts}
-        rest = [lesion for number, lesion in enumerate(lesions) if number not in continued]
-        again = self._match(gone, rest, staging)
-        back = {rest[later].key for _, later in again.parts}
-        near = {lesions[number].key for number in match.near} | {rest[number].key for number in again.near}
-        pairs = [(present[a], lesions[b]) for a, b in match.parts] + [(gone[a], rest[b]) for a, b in again.parts]
+        earlier = [lesion for _, lesion in sorted(self._last_seen.items())]
+        match = self._match(earlier, lesions, staging)
+        pairs = [(earlier[a], lesions[b]) for a, b in sorted(match.parts)]
+        near = {lesions[number].key for number in match.near}
+        back = {after.key for before, after in pairs if before.key in self._gone}
         self._carry_on(pairs)
         for lesion in lesions:
             if lesion.key not in self._tracks_of:
                 self._begin(lesion, staging, near)
         self._report(pairs, back, staging.staging)
-        self._resolve(present, {earlier.key for earlier, _ in pairs}, staging)
-        for earlier, _ in pairs:
-            self._last_seen.pop(earlier.key, None)
-            self._gone.discard(earlier.key)
+        continued = {before.key for before, _ in pairs}
+        self._resolve([lesion for lesion in earlier if lesion.key not in continued | self._gone], staging)
+        self._gone -= continued
+        for key in continued:
+            del self._last_seen[key]
         self._last_seen |= {lesion.key: lesion for lesion in lesions}
         self._seen_before.append(staging)
 
@@ -129,9 +126,14 @@ class _Follower:
         return History(dict(self._tracks_of), tuple(self._events), self._groups.names())
 
     def _match(self, earlier: Sequence[Lesion], later: Sequence[Lesion], staging: StagingLesions) -> Match:
-        same, different = self._linked(earlier, later, same=True), self._linked(earlier, later, same=False)
         return match_lesions(
-            earlier, later, self._limits.match, uncertainty_mm=staging.uncertainty_mm, same=same, different=different
+            earlier,
+            later,
+            self._limits.match,
+            uncertainty_mm=staging.uncertainty_mm,
+            gone=[number for number, lesion in enumerate(earlier) if lesion.key in self._gone],
+            same=self._linked(earlier, later, same=True),
+            different=self._linked(earlier, later, same=False),
         )
 
     def _linked(self, earlier: Sequence[Lesion], later: Sequence[Lesion], *, same: bool) -> list[tuple[int, int]]:
@@ -201,10 +203,10 @@ class _Follower:
                 text = "Single identities change from staging to staging; followed as one group."
                 self._tell(staging, "confluent", tracks, numbers, text)
 
-    def _resolve(self, present: Sequence[Lesion], continued: set[tuple[str, int]], staging: StagingLesions) -> None:
+    def _resolve(self, unseen: Sequence[Lesion], staging: StagingLesions) -> None:
         still = {track for lesion in staging.lesions for track in self._tracks_of[lesion.key]}
-        for lesion in present:
-            if lesion.key in continued or not staging.trusted or not _mostly(lesion, staging.imaged):
+        for lesion in unseen:
+            if not staging.trusted or not _mostly(lesion, staging.imaged):
                 continue
             self._gone.add(lesion.key)
             tracks = [track for track in self._tracks_of[lesion.key] if track not in still]

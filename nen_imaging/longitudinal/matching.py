@@ -18,6 +18,8 @@ from nen_imaging.volume import FloatArray
 _COSTLIEST_EDGE = 1.5
 _NO_MATCH = 2.0
 """Above any single edge, but below two poor ones: a good match is not given up to find partners for its neighbours."""
+_GONE = 0.4
+"""What is still there outranks what had vanished, unless the latter fits much better."""
 _READERS_WORD = 1000.0
 
 Voxels = NDArray[np.intp]
@@ -81,6 +83,7 @@ def match_lesions(
     limits: MatchLimits,
     *,
     uncertainty_mm: float = 0.0,
+    gone: Collection[int] = (),
     same: Collection[tuple[int, int]] = (),
     different: Collection[tuple[int, int]] = (),
 ) -> Match:
@@ -94,6 +97,8 @@ def match_lesions(
         The gate.
     uncertainty_mm
         Of the alignment; widens the gate of the distance.
+    gone
+        Earlier lesions that had vanished: they may come back, but do not go into a lesion that is another's.
     same, different
         Pairs that a reader has joined, or parted.
     """
@@ -106,12 +111,14 @@ def match_lesions(
     for a, b in different:
         edge[a, b] = False
     cost = np.where(edge, np.minimum((1 - smaller) + distance, _COSTLIEST_EDGE), np.inf)
+    cost[list(gone)] += _GONE
     for a, b in same:
         cost[a, b] = -_READERS_WORD
     parts = _assign(cost) | set(same)
     matched_earlier, matched_later = {a for a, _ in parts}, {b for _, b in parts}
+    taken = {b for a, b in parts if a not in gone}
     for a, b in np.argwhere(edge & (inside_later >= limits.part_share)):  # merged: an earlier lesion went into another
-        if a not in matched_earlier:
+        if a not in matched_earlier and not (a in gone and b in taken):
             parts.add((int(a), int(b)))
     for a, b in np.argwhere(edge & (inside_earlier >= limits.part_share)):  # split: a fragment of an earlier lesion
         if b not in matched_later:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nen_imaging.contract import EVENTS_COLUMNS, REGISTRATION_COLUMNS, TRACKS_COLUMNS, Reason
 from nen_imaging.stage import Outcome, Stage, StageCall, read_record, reasons_of
+from nen_imaging.tables import read_table, write_table
 
 if TYPE_CHECKING:
     from nen_imaging.longitudinal.follow import FollowedPatient, ScannedStaging
@@ -65,8 +65,7 @@ def _read(staging: str, ct: Path, measure: Path) -> ScannedStaging:
     from nen_imaging.volume import read_nifti
 
     left_out = set(json.loads((measure / "load.json").read_text("utf-8")).get("left_out_lesions", ()))
-    with (measure / "lesions.csv").open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if int(row["lesion"]) not in left_out]
+    rows = [row for row in read_table(measure / "lesions.csv") if int(row["lesion"]) not in left_out]
     return ScannedStaging(
         staging=staging,
         ct=read_nifti(ct / "ct.nii.gz"),
@@ -86,16 +85,9 @@ def _link(row: Mapping[str, str]) -> ReaderLink:
 
 
 def _write(folder: Path, patient: FollowedPatient) -> None:
-    _write_csv(folder / "registration.csv", REGISTRATION_COLUMNS, patient.registration_rows())
-    _write_csv(folder / "tracks.csv", TRACKS_COLUMNS, patient.track_rows())
-    _write_csv(folder / "events.csv", EVENTS_COLUMNS, patient.event_rows())
-
-
-def _write_csv(path: Path, columns: tuple[str, ...], rows: Iterable[Mapping[str, Any]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_table(folder / "registration.csv", REGISTRATION_COLUMNS, patient.registration_rows())
+    write_table(folder / "tracks.csv", TRACKS_COLUMNS, patient.track_rows())
+    write_table(folder / "events.csv", EVENTS_COLUMNS, patient.event_rows())
 
 
 FOLLOW = Stage("follow", VERSION, _follow, tolerates=frozenset({"ct", "measure"}))

@@ -189,3 +189,31 @@ def test_every_lesion_has_a_track_and_an_unchanged_liver_has_no_new_ones(lesions
     history = follow_lesions(stagings_of([lesions, lesions]), LIMITS)
     assert set(history.tracks_of) == {(when, n) for when in (A, B) for n in range(1, len(lesions) + 1)}
     assert {found.kind for found in history.events} & {"new", "resolved"} == set()
+
+
+def test_a_lesion_that_comes_back_beside_a_larger_one_is_no_fragment_of_it():
+    """As in a real course: a small one vanishes, its large neighbour moves up, then both are apart again."""
+    history = follow_lesions(
+        [
+            staging(A, ball(A, 1, (40, 50, 40), 24), ball(A, 2, (62, 50, 40), 12)),
+            staging(B, ball(B, 1, (44, 50, 40), 28)),
+            staging(C, ball(C, 1, (40, 50, 40), 24), ball(C, 2, (57, 50, 40), 12)),
+        ],
+        LIMITS,
+    )
+    assert kinds(history, B) == ["resolved", "same"]
+    assert history.tracks_of[C, 2] == (f"{A}-2",)
+    assert kinds(history, C) == ["reappeared", "same"]
+
+
+def test_what_had_vanished_does_not_go_into_a_lesion_that_is_anothers():
+    small = (62, 50, 40)
+    history = follow_lesions(
+        [
+            staging(A, ball(A, 1, (40, 50, 40), 24), ball(A, 2, small, 12)),
+            staging(B, ball(B, 1, (40, 50, 40), 24)),
+            staging(C, ball(C, 1, (46, 50, 40), 44)),
+        ],
+        LIMITS,
+    )
+    assert history.tracks_of[C, 1] == (f"{A}-1",)
