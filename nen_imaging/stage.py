@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from nen_imaging.contract import STAGE_RECORD, Reason, Refusal, State, worst_state
+from nen_imaging.tables import write_text
 
 LOCK_WAIT_S = 900.0
 _SOFTWARE = ("numpy", "scipy", "scikit-image", "SimpleITK", "pydicom", "nibabel", "torch", "monai")
@@ -271,9 +272,4 @@ def sha256_of(path: Path) -> str:
 def write_json(path: Path, content: object, *, only_if_changed: bool = False) -> None:
     """Write JSON by rename, deterministically; on request leave a file alone that already says the same."""
     text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-    if only_if_changed and path.is_file() and path.read_text("utf-8") == text:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, "utf-8")
-    temporary.replace(path)
+    write_text(path, text, only_if_changed=only_if_changed)

@@ -48,11 +48,12 @@ def build_parser(verbs: tuple[str, ...] = VERBS) -> argparse.ArgumentParser:
 def expected_errors() -> tuple[type[Exception], ...]:
     """The errors whose message is meant for the user as it is; all others are bugs and show their trace."""
     from nen_imaging.config import ConfigError
+    from nen_imaging.dicom.privacy import PrivacyError
     from nen_imaging.segmentation.bundle import BundleError
     from nen_imaging.stage import StageError
     from nen_imaging.timeline import TimelineError
 
-    return ConfigError, StageError, BundleError, TimelineError
+    return ConfigError, StageError, BundleError, TimelineError, PrivacyError
 
 
 def _module(verb: str) -> ModuleType:

@@ -11,7 +11,7 @@ import io
 import re
 import warnings
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass
 from datetime import date
 from typing import Any, BinaryIO
 
@@ -22,16 +22,16 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEnd
 from nen_imaging.dicom import vocabulary
 from nen_imaging.dicom.privacy import Pseudonymiser
 
-HEADER_VERSION = 1  # raise with every change of what is read: the cache is then read anew
+HEADER_VERSION = 2  # raise with every change of what is read: the cache is then read anew
 _HEAD_BYTES = 32 * 1024
 _PIXEL_DATA_ELEMENT_BYTES = 12
 _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?")
 _KEYWORDS = (
     "SpecificCharacterSet", "ImageType", "SOPClassUID", "SOPInstanceUID", "StudyDate", "SeriesDate", "AcquisitionDate",
     "AcquisitionDateTime", "Modality", "SeriesDescription", "ProtocolName", "StudyDescription", "PatientName",
-    "PatientID", "IssuerOfPatientID", "ContrastBolusAgent", "SliceThickness", "ConvolutionKernel", "StudyInstanceUID",
+    "PatientID", "IssuerOfPatientID", "SliceThickness", "ConvolutionKernel", "StudyInstanceUID",
     "SeriesInstanceUID", "AcquisitionNumber", "ImagePositionPatient", "ImageOrientationPatient", "SamplesPerPixel",
-    "NumberOfFrames", "Rows", "Columns", "PixelSpacing", "BitsAllocated", "RescaleSlope", "CorrectedImage", "Units",
+    "NumberOfFrames", "Rows", "Columns", "PixelSpacing", "BitsAllocated", "RescaleSlope", "CorrectedImage",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 )  # fmt: skip
 
@@ -71,9 +71,7 @@ class Header:
     slice_thickness: float | None
     has_rescale: bool
     corrections: tuple[str, ...]
-    units: str
     phase: vocabulary.Phase
-    has_contrast: bool
     names_localizer: bool
     kernel: str
     acquisition: int | None
@@ -87,9 +85,6 @@ class Header:
     def from_list(cls, values: list[Any]) -> Header:
         """The inverse of `to_list`, after a way through JSON."""
         return cls(*(_freeze(value) for value in values))
-
-
-HEADER_FIELDS = tuple(field.name for field in fields(Header))
 
 
 def _freeze(value: Any) -> Any:  # noqa: ANN401 - any JSON value
@@ -209,9 +204,7 @@ def _header(dataset: pydicom.FileDataset, digest: str, pseudonymiser: Pseudonymi
         slice_thickness=thickness,
         has_rescale=rescaled,
         corrections=vocabulary.correction_words(_texts(dataset, "CorrectedImage")),
-        units=vocabulary.units_word(_text(dataset, "Units")),
         phase=vocabulary.phase_of([*texts, _text(dataset, "StudyDescription")]),
-        has_contrast=bool(_text(dataset, "ContrastBolusAgent")),
         names_localizer=vocabulary.names_localizer(texts),
         kernel=vocabulary.kernel_word(" ".join(_texts(dataset, "ConvolutionKernel"))),
         acquisition=_integer(dataset, "AcquisitionNumber"),
@@ -239,9 +232,7 @@ def date_of(dataset: pydicom.Dataset) -> str:
     return ""
 
 
-_Geometry = tuple[
-    tuple[float, ...], tuple[float, ...], tuple[tuple[float, ...], ...], float | None, bool
-]
+_Geometry = tuple[tuple[float, ...], tuple[float, ...], tuple[tuple[float, ...], ...], float | None, bool]
 
 
 def _geometry(dataset: pydicom.Dataset) -> _Geometry:
@@ -316,5 +307,3 @@ def _number(dataset: pydicom.Dataset, keyword: str) -> float | None:
 def _integer(dataset: pydicom.Dataset, keyword: str) -> int | None:
     number = _number(dataset, keyword)
     return int(number) if number is not None and abs(number) < 2**53 else None
-
-

@@ -8,10 +8,11 @@ from pathlib import Path
 import pydicom
 
 from nen_imaging.contract import Results
-from nen_imaging.dicom.database import FilesDatabase
+from nen_imaging.dicom.database import files_of_series
 from nen_imaging.dicom.files import open_files
 from nen_imaging.dicom.headers import quiet_reading
 from nen_imaging.dicom.privacy import write_linkage
+from nen_imaging.tables import read_table
 
 _KEYWORDS = {
     "patient_id": "PatientID",
@@ -22,15 +23,21 @@ _KEYWORDS = {
 
 
 def link(results: Results) -> Path:
-    """Read one header per patient again and add its identifiers to the linkage table; returns the table's path."""
-    with FilesDatabase(results.files_database) as database:
-        study, paths = database.study(), database.one_path_per_patient(results)
+    """Read one header per patient again and add its identifiers to the linkage table; returns the table's path.
+
+    Raises StageError if the study left the place where it was indexed.
+    """
+    series_of = {row["patient"]: row["series"] for row in read_table(results.series_table)}
     with quiet_reading():
-        return write_linkage(_rows(study, paths))
+        return write_linkage(_rows(results, series_of))
 
 
-def _rows(study: Path, paths: dict[str, str]) -> Iterator[dict[str, str]]:
-    patient_of = {path: patient for patient, path in paths.items()}
+def _rows(results: Results, series_of: dict[str, str]) -> Iterator[dict[str, str]]:
+    patient_of: dict[str, str] = {}
+    study = Path()
+    for patient, series in series_of.items():
+        study, paths = files_of_series(results, series)
+        patient_of[paths[0]] = patient
     for path, stream in open_files(study, patient_of):
         header = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
         yield {"patient": patient_of[path]} | {

@@ -170,7 +170,7 @@ def file_label(pseudonymiser: Pseudonymiser, path: str, size: int) -> str:
 
 
 _COMMON_SUFFIXES = (
-    ".bmp .csv .dat .db .dcm .doc .docx .exe .gz .htm .html .ima .inf .ini .jpg .json .md .nii .nrrd .pdf .png .rtf "
-    ".tar .tif .txt .xls .xlsx .xml .xz .zip"
-).split()  # fmt: skip
-
+    ".bmp", ".csv", ".dat", ".db", ".dcm", ".doc", ".docx", ".exe", ".gz", ".htm", ".html", ".ima", ".inf", ".ini",
+    ".jpg", ".json", ".md", ".nii", ".nrrd", ".pdf", ".png", ".rtf", ".tar", ".tif", ".txt", ".xls", ".xlsx", ".xml",
+    ".xz", ".zip",
+)  # fmt: skip

@@ -49,10 +49,7 @@ def _read(study: Path, entry: FileEntry, pseudonymiser: Pseudonymiser) -> Iterat
 def _read_archive(study: Path, archive: FileEntry, pseudonymiser: Pseudonymiser) -> Iterator[FileRow]:
     """The members of an archive, then the archive itself; of a broken one no member."""
     try:
-        rows = [
-            _read_stream(entry, stream, pseudonymiser)
-            for entry, stream in open_archive(study, archive)
-        ]
+        rows = [_read_stream(entry, stream, pseudonymiser) for entry, stream in open_archive(study, archive)]
     except BrokenArchiveError as error:
         yield FileRow(archive, code="file.truncated", text=str(error))
     except OSError as error:

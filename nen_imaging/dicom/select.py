@@ -46,7 +46,7 @@ class Score:
 def score_ct(series: Series, rules: SelectionRules, peers: Iterable[Staging] = ()) -> Score:
     """Points of a CT.
 
-    ``peers`` are all stagings of the patient: a phase and a slice spacing that most of them offer make loads comparable.
+    ``peers`` are all stagings of the patient: a phase and a spacing that most of them offer make loads comparable.
     """
     preferred = series.phase == rules.preferred_phase
     grounds = [

@@ -32,11 +32,9 @@ from nen_imaging.dicom.pet_values import (
     weight_kg_of,
 )
 from nen_imaging.dicom.scan_start import scan_starts
+from nen_imaging.dicom.vocabulary import CORRECTIONS
 
 _DICOM_UNITS = ("PROPCNTS", "PROPCPS", "CPS", "1CM", "1/CM", "PCNT", "NONE", "MGMINML", "MLMING", "UMOLML", "STDDEV")
-_DICOM_CORRECTIONS = frozenset(
-    ("DECY", "ATTN", "SCAT", "DTIM", "MOTN", "PMOT", "CLN", "RAN", "RADL", "DCAL", "NORM", "SLSENS", "RANSNG", "UNIF")
-)
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ def suv_factor(header: PetHeader) -> SuvFactor:
 def _require_corrections(header: PetHeader, ledger: Ledger) -> None:
     """Row 13: attenuation always, decay unless it says that nothing was done about it (row 7)."""
     done = header.corrections_done
-    ledger.use("CorrectedImage", " ".join(sorted(done & _DICOM_CORRECTIONS)) or "missing")
+    ledger.use("CorrectedImage", " ".join(sorted(done & CORRECTIONS)) or "missing")
     if "ATTN" not in done:
         raise Refusal(
             "pet.uncorrected", f"{tag_name('CorrectedImage')} does not name ATTN: attenuation is uncorrected."

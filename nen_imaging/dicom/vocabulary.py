@@ -16,19 +16,23 @@ _PHASES: tuple[tuple[Phase, str], ...] = (
     ("native", r"nativ|unenhanced|non[ -]?(?:contrast|enhanced)|without contrast|w/?o[ _-]?(?:iv|contrast|c\b)"
                r"|pre[ _-]?contrast|ohne km|\bplain\b|low[ _-]?dose|\bct ?ac\b|\bac[ _-]?ct\b|\bnc\b"),
     ("arterial", r"arteri|\bart\b|\bhap\b|(?<!\d)(?:2[05]|3[05])[ _-]?s(?:ec)?\b"),
-    ("delayed", r"delay|\blate\b(?! ?art)|sp[aä]t|equilib|nephrogen|excret|(?<!\d)(?:1[2-9]0|[2-3][0-9]0)[ _-]?s(?:ec)?\b"
-                r"|(?<!\d)(?:3|5|10)[ _-]?min"),
+    ("delayed", r"delay|\blate\b(?! ?art)|sp[aä]t|equilib|nephrogen|excret"
+                r"|(?<!\d)(?:1[2-9]0|[2-3][0-9]0)[ _-]?s(?:ec)?\b|(?<!\d)(?:3|5|10)[ _-]?min"),
     ("portal venous", r"portal|porto|\bpvp?\b|venous|ven[oö]s|\bven\b|(?<!\d)(?:6[05]|7[05]|80|90)[ _-]?s(?:ec)?\b"),
 )  # fmt: skip
 _PHASE_PATTERNS = tuple((phase, re.compile(pattern, re.IGNORECASE)) for phase, pattern in _PHASES)
 _LOCALIZER = re.compile(r"topogram|scout|localizer|surview|scanogram", re.IGNORECASE)
 
 _IMAGE_TYPES = (
-    "ORIGINAL DERIVED PRIMARY SECONDARY AXIAL LOCALIZER HELIX HELICAL REFORMATTED MPR AVERAGE MIP MINIP PROJECTION "
-    "STATIC DYNAMIC GATED WHOLE_BODY IMAGE REPROJECTION VOLUME MIXED SEGMENTATION"
-).split()  # fmt: skip
-_CORRECTIONS = ("DECY", "ATTN", "SCAT", "DTIM", "MOTN", "PMOT", "CLN", "RAN", "RADL", "DCAL", "NORM")
-_UNITS = ("BQML", "GML", "CNTS", "PROPCNTS", "PROPCPS", "CM2ML", "NONE", "1/CM", "UMOLML", "MGMINML", "PCNT")
+    "ORIGINAL", "DERIVED", "PRIMARY", "SECONDARY", "AXIAL", "LOCALIZER", "HELIX", "HELICAL", "REFORMATTED", "MPR",
+    "AVERAGE", "MIP", "MINIP", "PROJECTION", "STATIC", "DYNAMIC", "GATED", "WHOLE_BODY", "IMAGE", "REPROJECTION",
+    "VOLUME", "MIXED", "SEGMENTATION",
+)  # fmt: skip
+CORRECTIONS = frozenset(
+    ("DECY", "ATTN", "SCAT", "DTIM", "MOTN", "PMOT", "CLN", "RAN", "RADL", "DCAL", "NORM", "SLSENS", "RANSNG", "UNIF")
+)
+"""The words of a PET's CorrectedImage."""
+
 _KERNEL_WORDS = ("STANDARD", "SOFT", "BONE", "BONEPLUS", "LUNG", "DETAIL", "EDGE", "CHEST", "SMOOTH", "SHARP", "BODY")
 _KERNEL_FORM = re.compile(r"(?:[A-Z]{1,2}[a-z]?\d{2,3}[a-z]?|[A-EL])")
 _SHARP_KERNEL = re.compile(r"BONE|LUNG|EDGE|SHARP|DETAIL|[A-Z][a-z]?[5-9]\d|FC[3589]\d|^[CDEL]$")
@@ -56,12 +60,7 @@ def image_type_words(values: Iterable[str]) -> tuple[str, ...]:
 
 def correction_words(values: Iterable[str]) -> tuple[str, ...]:
     """The known words of a CorrectedImage."""
-    return tuple(value for value in map(str.upper, values) if value in _CORRECTIONS)
-
-
-def units_word(value: str) -> str:
-    """The Units of a PET, empty when they are none of the standard's."""
-    return value.upper() if value.upper() in _UNITS else ""
+    return tuple(value for value in map(str.upper, values) if value in CORRECTIONS)
 
 
 def modality_word(value: str) -> str:

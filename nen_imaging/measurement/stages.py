@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 from nen_imaging.contract import LESIONS_COLUMNS, READER, UPTAKE_COLUMNS
 from nen_imaging.stage import Outcome, Stage, StageCall, write_json
+from nen_imaging.tables import write_table
 from nen_imaging.volume import read_nifti, write_nifti
 
 
@@ -30,7 +28,7 @@ def _measure(call: StageCall) -> Outcome:
         mask = read_reader_mask(call.input(READER).with_name(MASK_FILE), reader.mask_sha256, ct)
     found = measure_liver(ct, network, call.options, reader_mask=mask, benign=reader.benign)
     write_json(call.folder / "load.json", found.load)
-    _write_csv(call.folder / "lesions.csv", LESIONS_COLUMNS, found.lesions)
+    write_table(call.folder / "lesions.csv", LESIONS_COLUMNS, found.lesions)
     write_nifti(call.folder / "instances.nii.gz", found.instances)
     write_nifti(call.folder / "liver.nii.gz", found.labels)
     return Outcome(found.reasons)
@@ -50,15 +48,8 @@ def _uptake(call: StageCall) -> Outcome:
         benign=read_reader(call.input(READER)).benign,
     )
     write_json(call.folder / "organs.json", found.organs)
-    _write_csv(call.folder / "uptake.csv", UPTAKE_COLUMNS, found.lesions)
+    write_table(call.folder / "uptake.csv", UPTAKE_COLUMNS, found.lesions)
     return Outcome(found.reasons)
-
-
-def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 MEASURE = Stage("measure", 1, _measure)

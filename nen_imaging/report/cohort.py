@@ -21,10 +21,10 @@ from nen_imaging.contract import (
     StagingState,
     State,
 )
-from nen_imaging.report.csv_files import read_table, write_table, write_text
 from nen_imaging.report.response import shown_responses, with_reader
 from nen_imaging.report.staging import StagingResult, read_staging
 from nen_imaging.stage import StageError, StageRecord, read_record, reasons_of
+from nen_imaging.tables import read_table, write_table, write_text
 
 FAILED = "failed"
 _PET_STAGES = ("import_pet", "uptake")

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from nen_imaging.contract import RESPONSE_COLUMNS, STAGING_TABLE_COLUMNS, TIMELINE
-from nen_imaging.report.csv_files import read_table, write_table, write_text
 from nen_imaging.report.staging import StagingResult, read_staging
 from nen_imaging.stage import Outcome, Stage, StageCall
+from nen_imaging.tables import read_table, write_table, write_text
 
 VERSION = 1
 _STAGING_FOLDERS = ("ct", "segment", "measure", "pet", "uptake")

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from nen_imaging.contract import Reason, State
-from nen_imaging.report.csv_files import read_table
 from nen_imaging.report.dates import PartialDate
 from nen_imaging.stage import StageError, StageRecord, read_record, reasons_of
+from nen_imaging.tables import read_table
 
 _PET_FOLDERS = ("pet", "uptake")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from nen_imaging.contract import Results, State
 from nen_imaging.report.cohort import active_stagings, read_cohort
-from nen_imaging.report.csv_files import read_table
+from nen_imaging.tables import read_table
 
 MOST_PATIENTS_SHOWN = 20
 WIDTH = 110

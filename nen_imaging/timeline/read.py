@@ -127,9 +127,7 @@ def _check_header(table: str, header: list[str], known: Mapping[str, Column]) ->
         raise TimelineError(f"{place(table, 1)}: {what}; allowed: {', '.join(known)}")
 
 
-def _read_row(
-    table: str, line: int, header: list[str], cells: list[str], known: Mapping[str, Column]
-) -> TimelineRow:
+def _read_row(table: str, line: int, header: list[str], cells: list[str], known: Mapping[str, Column]) -> TimelineRow:
     if len(cells) > len(header):
         raise TimelineError(
             f"{place(table, line)}: {len(cells)} cells under {len(header)} columns; put texts with commas in quotes"

@@ -68,7 +68,8 @@ def _patient_of(row: TimelineRow, stagings: Stagings, patients_named: Callable[[
         return next(iter(named), None)
     if len(stagings) > 1:
         raise row.error(
-            f"no patient is given, but the study holds {len(stagings)}; add a column patient with the PatientID", "patient"
+            f"no patient is given, but the study holds {len(stagings)}; add a column patient with the PatientID",
+            "patient",
         )
     return next(iter(stagings), None)
 

@@ -20,8 +20,8 @@ from nen_imaging.contract import (
     Results,
     worst_state,
 )
-from nen_imaging.report.csv_files import write_table
 from nen_imaging.stage import StageRecord, sha256_of, write_json
+from nen_imaging.tables import write_table
 
 PATIENT = "PABCDEFGH23"
 LOADS = {

@@ -23,10 +23,10 @@ from nen_imaging.contract import (
     Results,
 )
 from nen_imaging.report.cohort import CohortSummary, build_cohort
-from nen_imaging.report.csv_files import read_table
 from nen_imaging.report.stages import REPORT
 from nen_imaging.report.summary import MOST_PATIENTS_SHOWN, aligned, summarize
 from nen_imaging.stage import Context, run_stage, write_json
+from nen_imaging.tables import read_table
 
 MISSING = Reason("slices.missing", "Slices 13-78 are missing (82 mm gap).")
 TRUNCATED = Reason("liver.truncated", "The liver touches the lowest slice.")
@@ -158,7 +158,7 @@ def test_summary_of_many_patients_stays_short(tmp_path):
         write_stage(results.stage_folder("import_ct", patient, "2016-07-14"), "import_ct", reasons=(MISSING,))
         rows.append(patient)
     from nen_imaging.contract import STAGINGS_COLUMNS
-    from nen_imaging.report.csv_files import write_table
+    from nen_imaging.tables import write_table
 
     table = [
         dict.fromkeys(STAGINGS_COLUMNS, "") | {"patient": p, "staging": "2016-07-14", "state": "active"} for p in rows
