@@ -76,4 +76,6 @@ def index_and_split(
         reselect=reselect,
         progress=progress,
     )
-    return summary, split_timeline(timeline, results, summary.patients, summary.patients_named)
+    notes = split_timeline(timeline, results, summary.patients, summary.patients_named)
+    unknown = sorted(timeline.pins.keys() - summary.series)
+    return summary, notes + [f"pins.csv: the study has no series {key}; not used" for key in unknown]
