@@ -1,0 +1,69 @@
+"""Only known words leave the free text of headers."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nen_imaging.dicom import vocabulary
+
+
+@pytest.mark.parametrize(
+    ("text", "phase"),
+    [
+        ("Abdomen portal venous 3.0 B30f", "portal venous"),
+        ("ABD_PV_3mm", "portal venous"),
+        ("Oberbauch portalvenös", "portal venous"),
+        ("Abd 70s", "portal venous"),
+        ("Liver late arterial", "arterial"),
+        ("LEBER ARTERIELL 1.5", "arterial"),
+        ("Abdomen nativ", "native"),
+        ("non-contrast", "native"),
+        ("CT AC 3.75mm", "native"),
+        ("Liver delayed 180 sec", "delayed"),
+        ("Spätphase", "delayed"),
+        ("arterial and venous", "unknown"),
+        ("Thorax-Abdomen", "unknown"),
+        ("Transport report", "unknown"),
+        ("", "unknown"),
+    ],
+)
+def test_phase_of_a_description(text, phase):
+    assert vocabulary.phase_of([text]) == phase
+
+
+def test_the_first_description_that_names_a_phase_counts():
+    assert vocabulary.phase_of(["Abdomen", "arterial", "portal venous"]) == "arterial"
+
+
+@pytest.mark.parametrize("text", ["Topogram 0.6 T20s", "SCOUT", "Surview", "localizer ap"])
+def test_scouts_are_known_by_name(text):
+    assert vocabulary.names_localizer([text])
+    assert not vocabulary.names_localizer(["Abdomen"])
+
+
+@pytest.mark.parametrize(
+    ("value", "kernel", "sharp"),
+    [
+        ("B30f", "B30f", False),
+        ("Br40d", "Br40d", False),
+        ("STANDARD", "STANDARD", False),
+        ("FC08", "FC08", False),
+        ("I30f 3", "I30f", False),
+        ("B", "B", False),
+        ("B70f", "B70f", True),
+        ("BONEPLUS", "BONEPLUS", True),
+        ("LUNG", "LUNG", True),
+        ("for Mrs Jones", "", False),
+    ],
+)
+def test_kernel(value, kernel, sharp):
+    assert vocabulary.kernel_word(value) == kernel
+    assert vocabulary.is_sharp(vocabulary.kernel_word(value)) == sharp
+
+
+@given(st.text(alphabet="ABCDEFGHIJKLMNOPQRSTUVWXYZ^ -0123456789", min_size=3))
+def test_words_that_are_not_known_stay_inside(text):
+    assert vocabulary.image_type_words([f"ZQ{text}", "ORIGINAL"]) == ("ORIGINAL",)
+    assert vocabulary.correction_words([f"ZQ{text}", "attn"]) == ("ATTN",)
+    assert vocabulary.modality_word(f"ZQ{text}") == "OTHER"
+    assert "ZQZ" not in vocabulary.kernel_word(f"ZQZ{text}")
