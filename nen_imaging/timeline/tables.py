@@ -96,10 +96,9 @@ def _date_time(cell: str) -> str:
 
 def full_date(cell: str) -> str:
     """A day: ``2016-07-14``."""
-    try:
-        return date.fromisoformat(cell).isoformat()
-    except ValueError:
-        raise ValueError("allowed: YYYY-MM-DD") from None
+    if len(cell) != len("YYYY-MM-DD"):
+        raise ValueError("allowed: YYYY-MM-DD")
+    return partial_date(cell)
 
 
 DATE_TAG = "AcquisitionDate"

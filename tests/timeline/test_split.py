@@ -1,0 +1,154 @@
+"""A timeline is split by patient and staging; who is meant is never written."""
+
+import json
+
+import pytest
+
+from nen_imaging.contract import Results
+from nen_imaging.timeline import TimelineError, read_timeline, split_timeline
+
+ANN, BOB = "PAAAAAAAAAA", "PBBBBBBBBBB"
+STAGINGS = {ANN: {"2020-01-15": "2020-01-15", "2020-01-20": "2020-01-15"}, BOB: {"2021-05-05": "2021-05-05"}}
+NAMED = {"ID-1": {ANN}, "ID-2": {BOB}, "ID-3": {ANN, BOB}}
+
+
+class Case:
+    """A timeline folder and the results it is split into."""
+
+    def __init__(self, root):
+        self.folder, self.results = root / "timeline", Results(root / "results")
+        self.folder.mkdir()
+
+    def table(self, name, content):
+        (self.folder / f"{name}.csv").write_text(content, "utf-8")
+
+    def split(self, stagings=STAGINGS):
+        return split_timeline(
+            read_timeline(self.folder), self.results, stagings, lambda text: NAMED.get(text, set()) & set(stagings)
+        )
+
+    def patient(self, patient, name):
+        return json.loads((self.results.patient(patient) / name).read_text("utf-8"))
+
+    def staging(self, patient, staging, name):
+        return json.loads((self.results.staging(patient, staging) / name).read_text("utf-8"))
+
+    def files(self):
+        return {path: path.stat().st_mtime_ns for path in self.results.root.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def case(tmp_path):
+    return Case(tmp_path)
+
+
+def test_every_file_is_there_for_an_empty_timeline(case):
+    assert case.split() == []
+    assert case.patient(ANN, "timeline.json") == {
+        "patient": ANN, "therapies": [], "markers": [], "findings": [], "readings": [],
+    }  # fmt: skip
+    assert case.patient(BOB, "links.json") == {"links": []}
+    assert case.staging(ANN, "2020-01-15", "corrections.json") == {"corrections": []}
+    assert case.staging(BOB, "2021-05-05", "reader.json") == {"mask": None, "lesions": [], "voi": []}
+    assert len(case.files()) == 8
+
+
+def test_rows_reach_their_patient_without_the_id(case):
+    case.table("markers", "patient,date,marker,value,unit\nID-1,2020-01,CgA,1,ug/L\nID-2,2021-05,CgA,2,ug/L\n")
+    case.split()
+    (marker,) = case.patient(BOB, "timeline.json")["markers"]
+    assert marker == {
+        "date": "2021-05", "marker": "CgA", "value": "2", "unit": "ug/L", "upper_limit_of_normal": "", "source": "",
+    }  # fmt: skip
+    assert not any(b"ID-" in path.read_bytes() for path in case.files())
+
+
+def test_an_edit_touches_what_it_concerns_alone(case):
+    case.table("therapies", "patient,kind,agent,start\nID-1,systemic,octreotide,2020-02\nID-2,PRRT,Lu,2021-06\n")
+    case.split()
+    before = case.files()
+    case.table("therapies", "patient,kind,agent,start\nID-1,systemic,lanreotide,2020-02\nID-2,PRRT,Lu,2021-06\n")
+    case.split()
+    changed = [path for path, time in case.files().items() if before[path] != time]
+    assert changed == [case.results.patient(ANN) / "timeline.json"]
+
+
+def test_readings_and_corrections_reach_their_staging(case):
+    case.table(
+        "readings",
+        "patient,staging,lesion,reading,value,reason\n"
+        "ID-1,2020-01-20,2,benign,,cyst\nID-1,2020-01-15,,response,SD,as the board saw it\n",
+    )
+    case.table("corrections", "patient,staging,tag,value,reason\nID-1,2020-01-20,PatientWeight,72,chart\n")
+    assert case.split() == []
+    assert case.staging(ANN, "2020-01-15", "reader.json")["lesions"] == [
+        {"lesion": "2", "reading": "benign", "reason": "cyst"}
+    ]
+    assert case.staging(ANN, "2020-01-15", "corrections.json")["corrections"] == [
+        {"tag": "PatientWeight", "value": "72", "reason": "chart"}
+    ]
+    readings = case.patient(ANN, "timeline.json")["readings"]
+    assert [(row["staging"], row["reading"], row["value"]) for row in readings] == [
+        ("2020-01-15", "benign", ""),
+        ("2020-01-15", "response", "SD"),
+    ]
+
+
+def test_links_are_called_by_the_names_of_stagings(case):
+    case.table(
+        "links",
+        "patient,earlier_staging,earlier_lesion,later_staging,later_lesion,relation\nID-1,2020-01-20,1,2020-01-15,2,same\n",
+    )
+    case.split()
+    (link,) = case.patient(ANN, "links.json")["links"]
+    assert link["earlier_staging"] == link["later_staging"] == "2020-01-15"
+
+
+def test_a_mask_is_copied_beside_its_digest_and_leaves_with_its_row(case):
+    (case.folder / "masks").mkdir()
+    (case.folder / "masks" / "ann.nii.gz").write_bytes(b"a mask")
+    case.table("masks", "patient,staging,file\nID-1,2020-01-15,ann.nii.gz\n")
+    case.split()
+    mask = case.results.staging(ANN, "2020-01-15") / "reader_mask.nii.gz"
+    assert mask.read_bytes() == b"a mask"
+    first = case.staging(ANN, "2020-01-15", "reader.json")["mask"]
+    (case.folder / "masks" / "ann.nii.gz").write_bytes(b"another mask")
+    case.split()
+    assert case.staging(ANN, "2020-01-15", "reader.json")["mask"] != first
+    case.table("masks", "patient,staging,file\n")
+    case.split()
+    assert case.staging(ANN, "2020-01-15", "reader.json")["mask"] is None
+    assert not mask.exists()
+
+
+def test_two_masks_for_one_staging_are_refused(case):
+    (case.folder / "m.nii.gz").touch()
+    case.table("masks", "patient,staging,file\nID-1,2020-01-15,m.nii.gz\nID-1,2020-01-20,m.nii.gz\n")
+    with pytest.raises(TimelineError, match=r"masks.csv, row 3, column file: this staging has a mask already"):
+        case.split()
+
+
+def test_one_patient_may_be_left_out_two_not(case):
+    case.table("markers", "date,marker,value,unit\n2020-01,CgA,1,ug/L\n")
+    assert case.split({ANN: STAGINGS[ANN]}) == []
+    assert len(case.patient(ANN, "timeline.json")["markers"]) == 1
+    with pytest.raises(
+        TimelineError, match=r"markers.csv, row 2, column patient: no patient is given, but the study holds 2"
+    ):
+        case.split()
+
+
+def test_an_id_of_several_issuers_is_refused_without_naming_it(case):
+    case.table("markers", "patient,date,marker,value,unit\nID-3,2020-01,CgA,1,ug/L\n")
+    with pytest.raises(TimelineError, match="several issuers; write the pseudonym") as error:
+        case.split()
+    assert "ID-3" not in str(error.value)
+
+
+def test_rows_without_a_place_are_told_without_naming_anyone(case):
+    case.table("markers", "patient,date,marker,value,unit\nID-9,2020-01,CgA,1,ug/L\n")
+    case.table("readings", "patient,staging,reading,reason\nID-1,1999-01-01,sign-off,seen\n")
+    assert case.split() == [
+        "markers.csv, row 2: this patient has no staging in the study; not used",
+        "readings.csv, row 2: the patient has no such staging; not used",
+    ]
