@@ -80,13 +80,18 @@ class FilesDatabase:
         """Record where the study lies now."""
         self._set_about("study", str(study.absolute()))
 
-    def is_current(self, entry: FileEntry) -> bool:
-        """Whether the file is known as it is; if so it (and an archive's members) count as present."""
+    def is_current(self, entry: FileEntry, *, is_study: bool = False) -> bool:
+        """Whether the file is known as it is; if so it (and an archive's members) count as present.
+
+        ``is_study``: it is no file of a study folder but the whole study.
+        """
         row = self._connection.execute("SELECT size, mtime_ns FROM files WHERE path = ?", (entry.path,)).fetchone()
         if row != (entry.size, entry.mtime_ns):
             return False
         self._connection.execute("INSERT OR IGNORE INTO present VALUES (?)", (entry.path,))
-        if is_archive(entry.path):
+        if is_study:
+            self._connection.execute("INSERT OR IGNORE INTO present SELECT path FROM files")
+        elif is_archive(entry.path):
             self._connection.execute(
                 "INSERT OR IGNORE INTO present SELECT path FROM files WHERE path >= ? AND path < ?",
                 _members_range(entry.path),

@@ -6,6 +6,7 @@ may itself be one archive (paths are then its members' names) or one file.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import lzma
@@ -100,11 +101,18 @@ def open_archive(study: Path, archive: FileEntry) -> Iterator[tuple[FileEntry, B
     """
     whole = study.is_file()
     prefix = "" if whole else archive.path + MEMBER
-    try:
+    with broken_archives_told():
         for name, size, stream in _members(study if whole else study / archive.path):
             clean = "/".join(part for part in name.split("/") if part not in ("", "."))
             if not any(_ignored(part) for part in clean.split("/")):
                 yield FileEntry(prefix + clean, size, archive.mtime_ns), stream
+
+
+@contextlib.contextmanager
+def broken_archives_told() -> Iterator[None]:
+    """Raise what a broken archive raises as BrokenArchiveError; also for who reads a member that `open_archive` gave."""
+    try:
+        yield
     except _BROKEN as error:
         raise BrokenArchiveError(f"the archive cannot be read to its end ({type(error).__name__})") from error
 
@@ -166,6 +174,8 @@ def _open_members(study: Path, archive: FileEntry, wanted: set[str]) -> Iterator
     for member, stream in open_archive(study, archive):
         if member.path in missing:
             missing.discard(member.path)
-            yield member.path, io.BytesIO(stream.read())  # seeking back in a compressed stream would unpack it anew
+            with broken_archives_told():
+                content = stream.read()
+            yield member.path, io.BytesIO(content)  # seeking back in a compressed stream would unpack it anew
     if missing:
         raise FileNotFoundError(f"{len(missing)} files that the index knows left their archive; run the index again.")

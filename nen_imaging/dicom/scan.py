@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from nen_imaging.dicom.database import FileRow, FilesDatabase
-from nen_imaging.dicom.files import BrokenArchiveError, FileEntry, is_archive, list_files, open_archive
+from nen_imaging.dicom.files import (
+    BrokenArchiveError,
+    FileEntry,
+    broken_archives_told,
+    is_archive,
+    list_files,
+    open_archive,
+)
 from nen_imaging.dicom.headers import DirectoryFileError, UnusableFileError, quiet_reading, read_header
 from nen_imaging.dicom.privacy import Pseudonymiser
 
@@ -25,7 +32,7 @@ def scan_study(
     read = 0
     with quiet_reading():
         for seen, entry in enumerate(list_files(study), start=1):
-            if not database.is_current(entry):
+            if not database.is_current(entry, is_study=study.is_file()):
                 rows = list(_read(study, entry, pseudonymiser))
                 database.put(rows)
                 read += len(rows)
@@ -49,7 +56,8 @@ def _read(study: Path, entry: FileEntry, pseudonymiser: Pseudonymiser) -> Iterat
 def _read_archive(study: Path, archive: FileEntry, pseudonymiser: Pseudonymiser) -> Iterator[FileRow]:
     """The members of an archive, then the archive itself; of a broken one no member."""
     try:
-        rows = [_read_stream(entry, stream, pseudonymiser) for entry, stream in open_archive(study, archive)]
+        with broken_archives_told():
+            rows = [_read_stream(entry, stream, pseudonymiser) for entry, stream in open_archive(study, archive)]
     except BrokenArchiveError as error:
         yield FileRow(archive, code="file.truncated", text=str(error))
     except OSError as error:

@@ -134,11 +134,12 @@ def choose(candidates: Sequence[Series], scores: Mapping[str, Score], pins: Pins
     if not allowed:
         return Choice(None, "every candidate is banned" if candidates else "there is no candidate")
     ranked = sorted(allowed, key=lambda one: (-scores[one.key].points, -one.slices, one.key))
+    first_reason = "most points" if len(ranked) > 1 else "the only one"
     pinned = [one for one in ranked if pins.get(one.key)]
     if pinned:
         return Choice(pinned[0], "pinned in pins.csv")
     kept = next((one for one in ranked if one.key == previous), None)
     if kept is not None:
         better = ranked[0] if scores[ranked[0].key].points > scores[kept.key].points else None
-        return Choice(kept, "chosen before" if better else "most points", better)
-    return Choice(ranked[0], "most points" if len(ranked) > 1 else "the only one")
+        return Choice(kept, "chosen before" if better else first_reason, better)
+    return Choice(ranked[0], first_reason)
