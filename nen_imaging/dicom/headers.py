@@ -22,7 +22,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEnd
 from nen_imaging.dicom import vocabulary
 from nen_imaging.dicom.privacy import Pseudonymiser
 
-HEADER_VERSION = 2  # raise with every change of what is read: the cache is then read anew
+HEADER_VERSION = 3  # raise with every change of what is read: the cache is then read anew
 _HEAD_BYTES = 32 * 1024
 _PIXEL_DATA_ELEMENT_BYTES = 12
 _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?")
@@ -93,16 +93,16 @@ def _freeze(value: Any) -> Any:  # noqa: ANN401 - any JSON value
 
 @contextlib.contextmanager
 def quiet_reading() -> Iterator[None]:
-    """Read headers leniently and without pydicom's warnings, which quote values of the file."""
-    settings = pydicom.config.settings
-    before = settings.reading_validation_mode
-    settings.reading_validation_mode = pydicom.config.IGNORE
+    """Read headers leniently and without pydicom's warnings and log, which quote values of the file."""
+    settings, log = pydicom.config.settings, pydicom.config.logger
+    before = settings.reading_validation_mode, log.disabled
+    settings.reading_validation_mode, log.disabled = pydicom.config.IGNORE, True
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        settings.reading_validation_mode = before
+        settings.reading_validation_mode, log.disabled = before
 
 
 def read_header(stream: BinaryIO, size: int, pseudonymiser: Pseudonymiser) -> Header:
@@ -116,7 +116,7 @@ def read_header(stream: BinaryIO, size: int, pseudonymiser: Pseudonymiser) -> He
         The file is a DICOMDIR.
     """
     content, dataset, header_end = _read_head(stream, size)
-    if str(dataset.file_meta.get("MediaStorageSOPClassUID", "")) == MediaStorageDirectoryStorage:
+    if _text(dataset.file_meta, "MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
         raise DirectoryFileError
     if not _text(dataset, "SeriesInstanceUID") or not (_text(dataset, "Modality") or _text(dataset, "SOPClassUID")):
         raise UnusableFileError("file.unsupported", "the file names no series (SeriesInstanceUID) or no Modality")
@@ -142,7 +142,7 @@ def _read_head(stream: BinaryIO, size: int) -> tuple[bytes, pydicom.FileDataset,
                     "file.truncated", f"the header cannot be read to its end ({type(error).__name__})"
                 ) from None
         else:
-            deflated = dataset.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
+            deflated = _text(dataset.file_meta, "TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
             end = len(content) if deflated else buffer.tell()
             if whole or is_last or (end < len(content) and _starts_pixels(content[end:])):
                 return content, dataset, end
@@ -164,8 +164,10 @@ def _require_pixels(dataset: pydicom.FileDataset, header_end: int, size: int) ->
     """Refuse an image whose file ends before its pixels do; of compressed ones only whether there are any."""
     rows, columns = _integer(dataset, "Rows"), _integer(dataset, "Columns")
     if not rows or not columns:
+        if UID(_text(dataset, "SOPClassUID")).name.endswith("Image Storage"):
+            raise UnusableFileError("file.truncated", "the header ends before it says how large the image is")
         return
-    syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)))
+    syntax = UID(_text(dataset.file_meta, "TransferSyntaxUID") or ImplicitVRLittleEndian)
     if syntax == DeflatedExplicitVRLittleEndian:
         return
     samples = _integer(dataset, "SamplesPerPixel") or 1
