@@ -110,7 +110,7 @@ def open_archive(study: Path, archive: FileEntry) -> Iterator[tuple[FileEntry, B
 
 @contextlib.contextmanager
 def broken_archives_told() -> Iterator[None]:
-    """Raise what a broken archive raises as BrokenArchiveError; also for who reads a member that `open_archive` gave."""
+    """Turn what a broken archive raises into BrokenArchiveError, also while a member of `open_archive` is read."""
     try:
         yield
     except _BROKEN as error:
