@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from nen_imaging.config import ConfigError, read_yaml
 from nen_imaging.contract import ExitCode, Results
 from nen_imaging.shipped import shipped
 from nen_imaging.stage import StageError
-from nen_imaging.workflow import Plan
+from nen_imaging.workflow import PATH_VARIABLES, Plan
 
 _STEPS_DONE = re.compile(r"(\d+) of (\d+) steps")
 _SHOWN_ON_FAILURE = 25
@@ -68,7 +69,7 @@ def run_workflow(request: RunRequest) -> int:
     unlock(request.results)
     request.results.logs.mkdir(parents=True, exist_ok=True)
     log = request.results.logs / f"run-{time.strftime('%Y%m%dT%H%M%S')}.log"
-    code, last_lines = _follow(_command(request), log, show_all=request.dry_run)
+    code, last_lines = _follow(_command(request), _environment(request), log, show_all=request.dry_run)
     if request.dry_run:
         return ExitCode.ALL_MEASURED if code == 0 else ExitCode.NOTHING_DONE
     plan.finish()
@@ -93,11 +94,17 @@ def unlock(results: Results) -> None:
 
 
 def _command(request: RunRequest) -> list[str]:
+    """Paths of study and timeline are handed over in the environment: Snakemake logs its command line."""
     extra = ["--cores", str(request.cores), "--keep-going", "--rerun-incomplete"]
     extra += ["--profile", _profile(request.profile)] if request.profile else []
     extra += ["--dry-run"] if request.dry_run else []
-    settings = [f"{key}={json.dumps(value)}" for key, value in request.settings().items()]
+    settings = [f"{key}={json.dumps(value)}" for key, value in request.settings().items() if key not in PATH_VARIABLES]
     return [*snakemake_command(*extra), "--config", *settings]
+
+
+def _environment(request: RunRequest) -> dict[str, str]:
+    settings = request.settings()
+    return dict(os.environ) | {PATH_VARIABLES[key]: settings[key] for key in PATH_VARIABLES if key in settings}
 
 
 def _profile(name: str) -> str:
@@ -110,9 +117,11 @@ def _profile(name: str) -> str:
     return str(path)
 
 
-def _follow(command: list[str], log: Path, *, show_all: bool) -> tuple[int, list[str]]:
+def _follow(command: list[str], environment: dict[str, str], log: Path, *, show_all: bool) -> tuple[int, list[str]]:
     last_lines: deque[str] = deque(maxlen=_SHOWN_ON_FAILURE)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
         assert process.stdout is not None
         with log.open("w", encoding="utf-8") as file:
             for line in _with_progress(process.stdout):

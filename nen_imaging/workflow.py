@@ -39,6 +39,8 @@ STAGES = {
     "follow": "nen_imaging.longitudinal.stages:FOLLOW",
     "report": "nen_imaging.report.stages:REPORT",
 }
+PATH_VARIABLES = {"study": "NEN_IMAGING_STUDY", "timeline": "NEN_IMAGING_TIMELINE"}
+"""Where `nen-imaging run` hands these paths to Snakemake: they may name a person, and its log shows the config."""
 DEVICES = ("auto", "cpu", "cuda")
 DEVICE_VARIABLE = "NEN_IMAGING_DEVICE"
 RUN_KEYS = ("study", "results", "timeline", "device", "only", "verify")
@@ -86,6 +88,9 @@ class Plan:
         Only the main process scans and removes. While another run is active its index is used as it is.
         """
         _put_own_programs_on_path()
+        settings = {key: os.environ[name] for key, name in PATH_VARIABLES.items() if name in os.environ} | dict(
+            settings
+        )
         config = load_config(overrides={key: value for key, value in settings.items() if key not in RUN_KEYS})
         results = Results(_absolute(settings.get("results") or "results"))
         _hand_device_to_jobs(str(settings.get("device") or "auto"))
