@@ -82,29 +82,30 @@ def test_a_corrected_pet_far_off_beats_an_uncorrected_one_of_the_day():
     assert far.points > score_pet(replace(PET, kind=SeriesKind.PET_UNCORRECTED), "2020-01-15").points
 
 
-class TestChoose:
-    one, two = replace(CT, key="ONE"), replace(CT, key="TWO", phase="arterial")
-    scores = {series.key: score_ct(series, RULES) for series in (one, two)}
+ONE, TWO = replace(CT, key="ONE"), replace(CT, key="TWO", phase="arterial")
+SCORES = {series.key: score_ct(series, RULES) for series in (ONE, TWO)}
 
-    def choose(self, pins=None, previous=None, candidates=(one, two)):
-        return choose(candidates, self.scores, pins or {}, previous)
+
+class TestChoose:
+    def choose(self, pins=None, previous=None, candidates=(ONE, TWO)):
+        return choose(candidates, SCORES, pins or {}, previous)
 
     def test_most_points_win_whatever_the_order(self):
-        assert self.choose().series == self.choose(candidates=(self.two, self.one)).series == self.one
+        assert self.choose().series == self.choose(candidates=(TWO, ONE)).series == ONE
 
     def test_the_earlier_choice_stays_and_the_better_one_is_named(self):
         choice = self.choose(previous="TWO")
-        assert (choice.series, choice.better) == (self.two, self.one)
+        assert (choice.series, choice.better) == (TWO, ONE)
 
     def test_an_earlier_choice_that_is_best_still_names_no_other(self):
         assert self.choose(previous="ONE").better is None
 
     def test_an_earlier_choice_that_left_is_forgotten(self):
-        assert self.choose(previous="GONE").series == self.one
+        assert self.choose(previous="GONE").series == ONE
 
     def test_pins_come_before_points_and_earlier_choices(self):
-        assert self.choose({"TWO": True}, previous="ONE").series == self.two
-        assert self.choose({"ONE": False}, previous="ONE").series == self.two
+        assert self.choose({"TWO": True}, previous="ONE").series == TWO
+        assert self.choose({"ONE": False}, previous="ONE").series == TWO
 
     def test_nothing_is_chosen_where_all_are_banned_or_none_is_there(self):
         assert self.choose({"ONE": False, "TWO": False}).reason == "every candidate is banned"
@@ -112,7 +113,7 @@ class TestChoose:
         assert self.choose(candidates=()).series is None
 
     def test_equal_series_are_told_apart_by_slices_then_key(self):
-        more, same = replace(self.one, key="ZZZ", slices=90), replace(self.one, key="AAA")
-        scores = {series.key: self.scores["ONE"] for series in (self.one, more, same)}
-        assert choose([self.one, same, more], scores, {}, None).series == more
-        assert choose([self.one, same], scores, {}, None).series == same
+        more, same = replace(ONE, key="ZZZ", slices=90), replace(ONE, key="AAA")
+        scores = {series.key: SCORES["ONE"] for series in (ONE, more, same)}
+        assert choose([ONE, same, more], scores, {}, None).series == more
+        assert choose([ONE, same], scores, {}, None).series == same
