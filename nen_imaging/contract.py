@@ -113,6 +113,7 @@ REASONS: dict[str, ReasonKind] = {
     "pet.intercept": _warns("The rescale intercept is not 0; it was used."),
     "pet.corrected": _warns("Values of `corrections.csv` were used; see `pet.json`."),
     "pet.shifted": _warns("PET and CT lie apart; look at the fusion before you trust single lesions."),
+    "pet.shift_unknown": _warns("PET and CT may lie apart; look at the fusion before you trust single lesions."),
     # segmentation
     "liver.absent": _refuses("No liver was found: check that the CT shows the upper abdomen."),
     "liver.truncated": _warns("The liver is cut by the edge of the image: volumes are `at least`."),

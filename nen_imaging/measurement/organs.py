@@ -50,7 +50,12 @@ class Abdomen:
 
 
 def coarse_abdomen(ct: Volume, liver: Mask) -> Abdomen:
-    """Average whole voxels of the CT to about 3 mm, 30 mm above to 30 mm below the liver (same grid as ``ct``)."""
+    """Average whole voxels of the CT to about 3 mm, 30 mm above to 30 mm below the liver (same grid as ``ct``).
+
+    Raises ValueError if the mask holds no liver.
+    """
+    if not liver.any():
+        raise ValueError("The mask holds no liver, so nothing says where the upper abdomen lies.")
     start, stop = np.zeros(3, int), np.array(ct.shape)
     axis = int(np.abs(ct.affine[2, :3] / ct.spacing_mm).argmax())
     slices = np.flatnonzero(liver.any(axis=tuple(other for other in range(3) if other != axis)))
@@ -62,7 +67,7 @@ def coarse_abdomen(ct: Volume, liver: Mask) -> Abdomen:
 
 
 def _block_means(volume: Volume) -> Volume:
-    factors = np.maximum(1, np.round(_COARSE_MM / volume.spacing_mm)).astype(int)
+    factors = np.clip(np.round(_COARSE_MM / volume.spacing_mm), 1, volume.shape).astype(int)
     shape = np.array(volume.shape) // factors
     blocks = volume.cropped(np.zeros(3, int), shape * factors).array
     split = blocks.reshape([part for pair in zip(shape, factors, strict=True) for part in pair])
@@ -72,11 +77,37 @@ def _block_means(volume: Volume) -> Volume:
     return Volume(split.mean(axis=(1, 3, 5), dtype=np.float32), affine)
 
 
+UNENHANCED_AORTA_HU = 75.0
+_ENHANCED_LIVER_HU = 85.0
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """Aorta and spleen, each found or refused with its reason."""
+
+    aorta: Found
+    spleen: Found
+
+
+def find_landmarks(abdomen: Abdomen, liver_hu: float | None) -> Landmarks:
+    """Find both; the healthy liver's HU show a vessel that cannot be the aorta, and what the spleen must look like."""
+    aorta = find_aorta(abdomen)
+    aorta_hu = abdomen.median_hu(aorta)
+    liver_enhanced = liver_hu is not None and liver_hu > _ENHANCED_LIVER_HU
+    if aorta_hu is not None and aorta_hu < UNENHANCED_AORTA_HU and liver_enhanced:
+        text = f"the vessel found ({aorta_hu:.0f} HU) does not fit an enhanced liver ({liver_hu:.0f} HU)"
+        aorta, aorta_hu = Found(None, text), None
+    enhanced = liver_enhanced if aorta_hu is None else aorta_hu >= UNENHANCED_AORTA_HU
+    return Landmarks(aorta, find_spleen(abdomen, enhanced=enhanced, aorta_hu=aorta_hu))
+
+
 # --- aorta: the round, even vessel in front and to the left of the spine -----------------------------------------
 
 _RADII_MM = (7.0, 9.5, 12.5)
 _WINDOW_MM = {"left": 42.0, "right": 12.0, "front": 60.0, "behind": 10.0}  # around the front edge of the spine
 _LONG_ENOUGH_MM = 40.0
+_SPINE_BONE = 0.35  # share of bone around the middle of the vertebrae; ribs, limbs and organs stay below
+_ASIDE_PER_MM = 0.004
 _TRUSTED_SCORE = 0.35
 _TRUSTED_SPREAD_HU = 40.0
 
@@ -90,6 +121,8 @@ def find_aorta(abdomen: Abdomen) -> Found:
     if spine is None:
         return Found(None, "no spine was found")
     window = _window(spine, abdomen)
+    if window is None:
+        return Found(None, "the space in front of the spine is cut by the edge of the image")
     score, radius = _disc_score(hu, window, abdomen.spacing_mm)
     way = _smoothest_way(score)
     scores = score[way[:, 0], way[:, 1], np.arange(len(way))]
@@ -119,18 +152,21 @@ def _steadiest_run(of_slice: NDArray[np.floating], scores: Floats, count: int) -
 
 
 def _spine(abdomen: Abdomen) -> tuple[int, int] | None:
-    """The front edge (i, j) of the vertebral bodies: where the most bone stands near the body's middle."""
+    """The front edge (i, j) of the vertebral bodies: where bone stands on most slices, as nowhere else in the body.
+
+    The body's middle, which a small field of view moves, has a say but no more: enhanced kidneys, as bright as bone,
+    stand farther from it.
+    """
     hu = abdomen.values
     body = ndimage.binary_opening((hu > _BODY_HU).mean(axis=2) > 0.5, iterations=3)
     if not body.any():
         return None
-    middle = np.argwhere(body).mean(axis=0)
-    bone = ndimage.gaussian_filter((hu > 150).mean(axis=2, dtype=np.float32), 12.0 / abdomen.spacing_mm[:2])
-    x, y = np.ogrid[: hu.shape[0], : hu.shape[1]]
-    near = (np.abs(x - middle[0]) * abdomen.spacing_mm[0] < 35) & ((middle[1] - y) * abdomen.spacing_mm[1] > 10)
-    bone = np.where(near & body, bone, 0)
-    i, j = (int(n) for n in np.unravel_index(int(bone.argmax()), bone.shape))
-    if bone[i, j] < 0.05:
+    width = 12.0 / abdomen.spacing_mm[:2]
+    bone = ndimage.gaussian_filter((hu > 150).mean(axis=2, dtype=np.float32), width, mode="constant")
+    aside_mm = np.abs(np.arange(len(body)) - np.argwhere(body)[:, 0].mean())[:, None] * abdomen.spacing_mm[0]
+    likely = np.where(body, bone - _ASIDE_PER_MM * aside_mm, -np.inf)
+    i, j = (int(n) for n in np.unravel_index(int(likely.argmax()), bone.shape))
+    if bone[i, j] < _SPINE_BONE:
         return None
     right_half = (hu[i : i + round(15.0 / abdomen.spacing_mm[0])] > 200).mean(axis=(0, 2))  # the aorta runs on the left
     front = j
@@ -139,16 +175,17 @@ def _spine(abdomen: Abdomen) -> tuple[int, int] | None:
     return i, front
 
 
-def _window(spine: tuple[int, int], abdomen: Abdomen) -> tuple[slice, slice]:
+def _window(spine: tuple[int, int], abdomen: Abdomen) -> tuple[slice, slice] | None:
+    """Where the centre of the aorta may lie; None where the image ends before most of that place."""
     dx, dy, _ = abdomen.spacing_mm
     edge = int(np.ceil((max(_RADII_MM) + 8) / min(dx, dy)))  # room for the ring around a disc
     i, j = spine
     low = (i - round(_WINDOW_MM["left"] / dx), j - round(_WINDOW_MM["behind"] / dy))
     high = (i + round(_WINDOW_MM["right"] / dx), j + round(_WINDOW_MM["front"] / dy))
-    return tuple(  # type: ignore[return-value]
-        slice(max(edge, a), max(max(edge, a) + 1, min(n - edge, b)))
-        for a, b, n in zip(low, high, abdomen.hu.shape[:2], strict=True)
-    )
+    parts = [slice(max(edge, a), min(n - edge, b)) for a, b, n in zip(low, high, abdomen.hu.shape[:2], strict=True)]
+    if any(2 * (part.stop - part.start) < b - a for part, a, b in zip(parts, low, high, strict=True)):
+        return None
+    return parts[0], parts[1]
 
 
 def _disc_score(hu: Floats, window: tuple[slice, slice], spacing_mm: Any) -> tuple[Floats, Floats]:  # noqa: ANN401
@@ -214,10 +251,11 @@ _CORE_MM = 6.0
 _SPLEEN_ML = (25.0, 3000.0)
 
 
-def find_spleen(abdomen: Abdomen, *, enhanced: bool) -> Found:
+def find_spleen(abdomen: Abdomen, *, enhanced: bool, aorta_hu: float | None = None) -> Found:
     """The core of the spleen: soft tissue of even HU, left of the spine and behind, the largest such body there.
 
-    ``enhanced`` says whether contrast medium stands in the aorta.
+    ``enhanced`` says whether contrast medium was given. The spleen is never brighter than the blood in the aorta; a
+    kidney, which concentrates the medium, is.
     """
     spine = _spine(abdomen)
     if spine is None:
@@ -227,12 +265,10 @@ def find_spleen(abdomen: Abdomen, *, enhanced: bool) -> Found:
     smooth = ndimage.uniform_filter(np.clip(hu, -200, 450), 3)
     spread = np.sqrt(np.maximum(ndimage.uniform_filter(np.clip(hu, -200, 450) ** 2, 3) - smooth**2, 0))
     x, y, _ = np.ogrid[tuple(slice(n) for n in hu.shape)]
+    brightest = _SPLEEN_HU[1] if aorta_hu is None or not enhanced else min(_SPLEEN_HU[1], aorta_hu)
     place = ((spine[0] - x) * dx > _BESIDE_SPINE_MM) & ((y - spine[1]) * dy < 45.0)
     tissue = (
-        (smooth > (_ENHANCED_HU if enhanced else _SPLEEN_HU[0]))
-        & (smooth < _SPLEEN_HU[1])
-        & (spread < _EVEN_SD_HU)
-        & place
+        (smooth > (_ENHANCED_HU if enhanced else _SPLEEN_HU[0])) & (smooth < brightest) & (spread < _EVEN_SD_HU) & place
     )
     tissue &= ~ndimage.binary_dilation(abdomen.liver, iterations=max(1, round(6.0 / float(dx))))
     tissue &= _depth_under_skin_mm(hu, (float(dx), float(dy))) > _UNDER_SKIN_MM

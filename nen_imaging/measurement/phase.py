@@ -11,11 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from nen_imaging.measurement.organs import coarse_abdomen, find_aorta, find_spleen
+from nen_imaging.measurement.organs import UNENHANCED_AORTA_HU, coarse_abdomen, find_landmarks
 from nen_imaging.volume import Volume
 
-UNENHANCED_AORTA_HU = 75.0
-_ENHANCED_LIVER_HU = 85.0
 _ARTERIAL_AORTA_HU = 200.0
 _ARTERIAL_LIVER_SHARE = 0.5
 _DELAYED_AORTA_HU = 110.0
@@ -38,16 +36,22 @@ class ContrastPhase:
 
 def measure_phase(ct: Volume, labels: Volume) -> ContrastPhase:
     """Measure the phase of a CT (HU) with its label map (1 liver, 2 lesion) on the same grid."""
-    healthy = labels.array == 1
-    liver_hu = float(np.median(ct.array[healthy].astype(float))) if healthy.any() else None
+    if not labels.array.any():
+        return ContrastPhase("unknown", None, None, None, "the label map holds no liver")
+    liver_hu = healthy_liver_hu(ct, labels)
     abdomen = coarse_abdomen(ct, labels.array != 0)
-    aorta = find_aorta(abdomen)
-    aorta_hu = abdomen.median_hu(aorta)
-    spleen = find_spleen(abdomen, enhanced=aorta_hu is not None and aorta_hu >= UNENHANCED_AORTA_HU)
-    spleen_hu = abdomen.median_hu(spleen)
+    found = find_landmarks(abdomen, liver_hu)
+    aorta_hu, spleen_hu = abdomen.median_hu(found.aorta), abdomen.median_hu(found.spleen)
     measured, reason = classify_phase(liver_hu, aorta_hu)
-    missing = [f"{name}: {organ.reason}" for name, organ in (("aorta", aorta), ("spleen", spleen)) if organ.reason]
+    organs = (("aorta", found.aorta), ("spleen", found.spleen))
+    missing = [f"{name}: {organ.reason}" for name, organ in organs if organ.reason]
     return ContrastPhase(measured, liver_hu, aorta_hu, spleen_hu, "; ".join([reason, *missing]))
+
+
+def healthy_liver_hu(ct: Volume, labels: Volume) -> float | None:
+    """The median HU of the liver without its lesions; None where nothing of it is left."""
+    healthy = labels.array == 1
+    return float(np.median(ct.array[healthy].astype(float))) if healthy.any() else None
 
 
 def classify_phase(liver_hu: float | None, aorta_hu: float | None) -> tuple[str, str]:
@@ -55,8 +59,6 @@ def classify_phase(liver_hu: float | None, aorta_hu: float | None) -> tuple[str,
     if liver_hu is None or aorta_hu is None:
         return "unknown", "liver or aorta could not be measured"
     if aorta_hu < UNENHANCED_AORTA_HU:
-        if liver_hu > _ENHANCED_LIVER_HU:
-            return "unknown", f"the vessel found ({aorta_hu:.0f} HU) does not fit an enhanced liver ({liver_hu:.0f} HU)"
         return "native", f"aorta {aorta_hu:.0f} HU: no contrast medium"
     if aorta_hu >= _ARTERIAL_AORTA_HU and liver_hu < _ARTERIAL_LIVER_SHARE * aorta_hu:
         return "arterial", f"aorta {aorta_hu:.0f} HU, more than twice the liver's {liver_hu:.0f} HU"

@@ -10,21 +10,30 @@ Row = Mapping[str, Any]
 
 
 def krenning_modified(
-    suv_max: float, liver: float | None, spleen: float | None, blood_pool: float | None, *, iso_percent: float
+    suv_max: float,
+    suv_mean: float,
+    *,
+    liver: float | None,
+    spleen: float | None,
+    blood_pool: float | None,
+    iso_percent: float,
 ) -> int | None:
-    """The modified Krenning score of a lesion's SUVmax against the organs' SUVmean; None without a liver.
+    """The modified Krenning score of a lesion against the organs' SUVmean; None without a liver.
 
     0 not above the blood pool, 1 below the liver, 2 about the liver, 3 above it, 4 above liver and spleen. The planar
     score has no SUV limits (Kwekkeboom and Krenning 2002): this rule is a choice of implementation. Without a spleen
     4 is never given, without a blood pool 0 is not.
+
+    SUVmax decides between 2, 3 and 4, SUVmean between 0, 1 and 2: a cold lesion has its maximum at its edge, where
+    the liver spills in, so that by SUVmax hardly a lesion would ever be below the liver.
     """
     if liver is None:
         return None
     if suv_max > (1 + iso_percent / 100) * liver:
         return 4 if spleen is not None and suv_max > spleen else 3
-    if suv_max >= (1 - iso_percent / 100) * liver:
+    if suv_mean >= (1 - iso_percent / 100) * liver:
         return 2
-    return 0 if blood_pool is not None and suv_max <= blood_pool else 1
+    return 0 if blood_pool is not None and suv_mean <= blood_pool else 1
 
 
 def status_of(
@@ -49,7 +58,7 @@ def totals(lesions: Sequence[tuple[Row, float]]) -> dict[str, Any]:
     """Sums over lesions, given as rows with their CT volume in ml.
 
     Hottest by SUVmax, coldest by SUVmean, both among evaluable lesions, whose volume is also what the negative share
-    and the status rest on.
+    and the status rest on. Where there are lesions but none is evaluable, the sums are missing and not 0.
     """
     evaluable = [(row, volume) for row, volume in lesions if row["status"] != "not evaluable"]
     volume_ml = sum(volume for _, volume in evaluable)
@@ -58,13 +67,16 @@ def totals(lesions: Sequence[tuple[Row, float]]) -> dict[str, Any]:
         for status in ("positive", "negative")
     }
     return {
-        "ssr_tv_ml": round(sum(row.get("ssr_tv_ml") or 0.0 for row, _ in evaluable), 3),
-        "tl_ssr_ml": round(sum(row.get("tl_ssr_ml") or 0.0 for row, _ in evaluable), 3),
+        **{name: _sum(evaluable, name) if evaluable or not lesions else None for name in ("ssr_tv_ml", "tl_ssr_ml")},
         "hottest_lesion": max(evaluable, key=lambda pair: pair[0]["suv_max"])[0]["lesion"] if evaluable else None,
         "coldest_lesion": min(evaluable, key=lambda pair: pair[0]["suv_mean"])[0]["lesion"] if evaluable else None,
         "ssr_negative_share_percent": None if share["negative"] is None else round(100 * share["negative"], 3),
         "ssr_status": _overall(share["positive"]),
     }
+
+
+def _sum(lesions: Sequence[tuple[Row, float]], name: str) -> float:
+    return round(sum((row.get(name) or 0.0 for row, _ in lesions), 0.0), 3)
 
 
 def _overall(positive_share: float | None) -> str:

@@ -52,5 +52,5 @@ def _uptake(call: StageCall) -> Outcome:
     return Outcome(found.reasons)
 
 
-MEASURE = Stage("measure", 1, _measure)
-UPTAKE = Stage("uptake", 1, _uptake)
+MEASURE = Stage("measure", 2, _measure)
+UPTAKE = Stage("uptake", 2, _uptake)

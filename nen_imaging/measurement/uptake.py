@@ -60,16 +60,13 @@ def measure_uptake(
     """
     require_same_grid(labels, ct)
     require_same_grid(instances, ct)
+    suv = suv.oriented("RAS")  # so that no figure depends on how the array is laid out
     fwhm_mm = float(options["pet_fwhm_mm"])
     liver = share_inside(labels.with_array(labels.array != 0), suv)
     lesion = share_inside(labels.with_array(instances.array != 0), suv)
-    spleen, blood_pool = spleen_and_blood_pool(ct, labels, suv)
-    references = References(
-        healthy_liver(suv, liver, lesion, fwhm_mm=fwhm_mm, minimum_ml=float(options["minimum_reference_ml"])),
-        spleen,
-        blood_pool,
-        measure_shift(suv, liver, fwhm_mm=fwhm_mm),
-    )
+    healthy = healthy_liver(suv, liver, lesion, fwhm_mm=fwhm_mm, minimum_ml=float(options["minimum_reference_ml"]))
+    spleen, blood_pool = spleen_and_blood_pool(ct, labels, suv, healthy)
+    references = References(healthy, spleen, blood_pool, measure_shift(suv, liver, fwhm_mm=fwhm_mm))
     covered = covered_share(labels.with_array(labels.array != 0), suv)
     rows, volumes_ml = [], []
     for number, box in enumerate(ndimage.find_objects(instances.array), start=1):
@@ -105,9 +102,10 @@ def _lesion(
     numbers |= _ratios(numbers, references)
     score = krenning_modified(
         numbers["suv_max"],
-        references.liver.suv_mean,
-        references.spleen.suv_mean,
-        references.blood_pool.suv_mean,
+        numbers["suv_mean"],
+        liver=references.liver.suv_mean,
+        spleen=references.spleen.suv_mean,
+        blood_pool=references.blood_pool.suv_mean,
         iso_percent=float(options["iso_percent"]),
     )
     status, reason = status_of(
@@ -183,6 +181,8 @@ def _reasons(references: References, covered: float) -> list[Reason]:
     if references.liver.refused:
         reasons.append(Reason("uptake.no_reference", f"No reference in the liver: {references.liver.refused}."))
     length_mm = references.shift.length_mm
-    if length_mm is not None and length_mm > SHIFTED_FROM_MM:
+    if length_mm is None:
+        reasons.append(Reason("pet.shift_unknown", f"The shift of the PET was {references.shift.method}."))
+    elif length_mm > SHIFTED_FROM_MM:
         reasons.append(Reason("pet.shifted", f"PET and CT lie {length_mm:.0f} mm apart at the liver."))
     return reasons

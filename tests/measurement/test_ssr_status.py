@@ -7,13 +7,26 @@ from nen_imaging.measurement.ssr_status import krenning_modified, status_of, tot
     ("suv_max", "score"), [(1.0, 0), (1.4, 0), (2.0, 1), (3.9, 1), (4.1, 2), (5.9, 2), (6.1, 3), (19, 3), (21, 4)]
 )
 def test_modified_krenning_against_liver_5_spleen_20_blood_1_4(suv_max, score):
-    assert krenning_modified(suv_max, 5.0, 20.0, 1.4, iso_percent=20) == score
+    assert krenning(suv_max, suv_max) == score
+
+
+def krenning(suv_max, suv_mean, liver=5.0, spleen=20.0, blood_pool=1.4):
+    return krenning_modified(suv_max, suv_mean, liver=liver, spleen=spleen, blood_pool=blood_pool, iso_percent=20)
+
+
+def test_a_cold_lesion_is_not_about_the_liver_because_the_liver_spills_into_its_edge():
+    assert krenning(suv_max=4.6, suv_mean=2.2) == 1
+    assert krenning(suv_max=4.6, suv_mean=4.4) == 2
+
+
+def test_a_hot_spot_makes_a_cold_lesion_positive():
+    assert krenning(suv_max=9.0, suv_mean=2.2) == 3
 
 
 def test_missing_organs_limit_the_score():
-    assert krenning_modified(50, 5.0, None, None, iso_percent=20) == 3
-    assert krenning_modified(0.5, 5.0, None, None, iso_percent=20) == 1
-    assert krenning_modified(50, None, 20.0, 1.4, iso_percent=20) is None
+    assert krenning(50, 50, spleen=None, blood_pool=None) == 3
+    assert krenning(0.5, 0.5, spleen=None, blood_pool=None) == 1
+    assert krenning(50, 50, liver=None) is None
 
 
 @pytest.mark.parametrize(
@@ -49,3 +62,9 @@ def test_totals_are_sums_over_evaluable_lesions():
     found = totals([(row, 10.0) for row in rows])
     assert (found["ssr_tv_ml"], found["tl_ssr_ml"]) == (4, 64)
     assert (found["hottest_lesion"], found["coldest_lesion"]) == (1, 2)
+
+
+def test_sums_are_missing_and_not_0_where_no_lesion_is_evaluable():
+    found = totals([(lesion(1, "not evaluable", 30.0), 10.0)])
+    assert (found["ssr_tv_ml"], found["tl_ssr_ml"]) == (None, None)
+    assert (totals([])["ssr_tv_ml"], totals([])["tl_ssr_ml"]) == (0, 0)

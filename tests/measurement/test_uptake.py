@@ -1,13 +1,20 @@
+import json
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
 from shapes import ellipsoid, grid
 
 from nen_imaging.config import Config
 from nen_imaging.contract import UPTAKE_COLUMNS
 from nen_imaging.measurement.lesions import find_lesions
-from nen_imaging.measurement.reference import healthy_liver
-from nen_imaging.measurement.uptake import measure_uptake
+from nen_imaging.measurement.pet_grid import share_inside
+from nen_imaging.measurement.reference import Uptake, healthy_liver
+from nen_imaging.measurement.uptake import measure_uptake, suv_statistics, tumour_volume
 from nen_imaging.phantom.anatomy import digital_patient
+from nen_imaging.phantom.lesions import lesion_map, new_lesions
 from nen_imaging.phantom.staging import staging
 from nen_imaging.volume import Volume
 
@@ -83,6 +90,110 @@ def test_a_pet_far_from_the_ct_warns(scanned):
     found = measure(scan, lesions, suv=Volume(scan.suv.array, affine))
     assert [reason.code for reason in found.reasons] == ["pet.shifted"]
     assert found.organs["shift"]["z_mm"] == pytest.approx(14, abs=2)
+
+
+def test_a_shift_that_cannot_be_measured_warns_and_leaves_no_wrong_spleen(scanned):
+    scan, lesions = scanned
+    affine = scan.suv.affine.copy()
+    affine[2, 3] += 60
+    found = measure(scan, lesions, suv=Volume(scan.suv.array, affine))
+    assert found.organs["shift"]["length_mm"] is None
+    assert "pet.shift_unknown" in [reason.code for reason in found.reasons]
+    assert "spleen" in found.organs["spleen"]["refused"]
+    assert all(row["tumour_to_spleen_max"] == "" for row in found.lesions)
+
+
+def test_the_spleen_is_measured_where_the_pet_shows_it(scanned, measured):
+    scan, lesions = scanned
+    affine = scan.suv.affine.copy()
+    affine[2, 3] += 16
+    found = measure(scan, lesions, suv=Volume(scan.suv.array, affine))
+    assert found.organs["spleen"]["suv_mean"] == pytest.approx(measured.organs["spleen"]["suv_mean"], rel=0.12)
+
+
+def test_a_body_colder_than_the_liver_is_no_spleen(scanned):
+    scan, lesions = scanned
+    flat = scan.suv.with_array(np.minimum(scan.suv.array, np.float32(3.0)))
+    flat.array[share_inside(scan.labels, scan.suv) > 0.3] = 6.0
+    assert "below the liver's" in measure(scan, lesions, suv=flat).organs["spleen"]["refused"]
+
+
+@pytest.mark.parametrize("factor", [0.5, 3.0])
+def test_all_suv_scale_and_ratios_and_status_stay(scanned, measured, factor):
+    scan, lesions = scanned
+    found = measure(scan, lesions, suv=scan.suv.with_array(scan.suv.array * np.float32(factor)))
+    scaled = {"suv_max", "suv_mean", "suv_peak_local", "suv_peak_global", "tl_ssr_ml", "threshold_suv"}
+    for before, after in zip(measured.lesions, found.lesions, strict=True):
+        for name, value in before.items():
+            number = isinstance(value, float)
+            expected = value * (factor if name in scaled else 1) if number else value
+            assert after[name] == (pytest.approx(expected, rel=2e-3, abs=2e-3) if number else expected), name
+    assert found.organs["shift"] == measured.organs["shift"]
+    assert found.organs["totals"]["ssr_status"] == measured.organs["totals"]["ssr_status"]
+    for organ in ("liver", "spleen", "blood_pool"):
+        expected = measured.organs[organ]["suv_mean"] * factor
+        assert found.organs[organ]["suv_mean"] == pytest.approx(expected, rel=2e-3)
+
+
+@pytest.mark.parametrize(("of_ct", "of_pet"), [("LPS", "RAS"), ("RAS", "LPI"), ("SAL", "PIR")])
+def test_nothing_depends_on_how_the_arrays_are_laid_out(scanned, measured, of_ct, of_pet):
+    scan, lesions = scanned
+    found = measure_uptake(
+        ct=scan.ct.oriented(of_ct), suv=scan.suv.oriented(of_pet), labels=lesions.labels.oriented(of_ct),
+        instances=lesions.instances.oriented(of_ct), options=OPTIONS,
+    )  # fmt: skip
+    assert found.lesions == measured.lesions
+    assert json.dumps(found.organs) == json.dumps(measured.organs)
+
+
+@pytest.mark.parametrize("seed", [1, 7])
+def test_hot_and_cold_lesions_above_3_fwhm_have_their_true_status(seed):
+    patient = digital_patient(seed, 3.0)
+    drawn = new_lesions(patient, 6, np.random.default_rng(seed), ssr_positive=0.5)
+    scan = staging(patient, 10, seed, lesions=lesion_map(patient, drawn, 10), with_pet=True)
+    lesions = find_lesions(scan.labels, minimum_voxels=3, minimum_diameter_mm=4.0)
+    uptake = {lesion.identity: lesion.uptake for lesion in drawn}
+    judged = set()
+    for row in measure(scan, lesions).lesions:
+        identities, voxels = np.unique(
+            scan.instances.array[lesions.instances.array == row["lesion"]], return_counts=True
+        )
+        diameter_mm = np.cbrt(6000 * voxels.sum() * scan.labels.voxel_volume_ml / np.pi)
+        if diameter_mm > 3 * OPTIONS["pet_fwhm_mm"] and voxels.max() > 0.95 * voxels.sum():
+            expected = "positive" if uptake[int(identities[voxels.argmax()])] > 1.2 else "negative"
+            assert row["status"] == expected, row
+            judged.add(expected)
+    assert "negative" in judged
+
+
+@given(st.tuples(*[st.floats(-2, 2)] * 3), st.sampled_from([(1.0, 1.0, 1.0), (0.8, 0.8, 2.5), (2.0, 2.0, 5.0)]))
+@settings(max_examples=8, deadline=None)
+def test_an_analytic_sphere_has_its_volume_mean_and_total(centre_mm, spacing_mm):
+    """SUV 12 in a sphere of 15 mm radius (14.137 ml), nothing around it; no blur."""
+    ct = grid([round(50 / step) for step in spacing_mm], spacing_mm)
+    mask = ct.with_array(ellipsoid(ct, (15, 15, 15), centre_mm))
+    pet = grid((14, 14, 14), (4.0, 4.0, 4.0))
+    share = share_inside(mask, pet)
+    suv = pet.with_array(np.where(share > 0, 12.0, 0.0))
+    found = suv_statistics(suv, share)
+    true_ml = 4 / 3 * np.pi * 15**3 / 1000
+    assert found["pet_volume_ml"] == pytest.approx(true_ml, rel=0.03)
+    assert (found["suv_max"], found["suv_mean"]) == pytest.approx((12, 12))
+    assert found["suv_peak_global"] == pytest.approx(12)
+    fixed = {"threshold_rule": "fixed", "fixed_suv": 10.0}
+    volume = tumour_volume(suv, share, 12.0, Uptake(refused="none"), fixed)
+    assert volume["tl_ssr_ml"] == pytest.approx(12 * volume["ssr_tv_ml"])
+    assert volume["ssr_tv_ml"] == pytest.approx(found["pet_volume_ml"])
+
+
+def test_the_45_percent_rule_finds_the_volume_of_a_blurred_sphere():
+    pet = grid((40, 40, 40), (2.0, 2.0, 2.0))
+    sphere = ellipsoid(pet, (20, 20, 20))
+    suv = pet.with_array(ndimage.gaussian_filter(np.where(sphere, 20.0, 0.0), 6 / 2.355 / 2))
+    drawn_too_large = ellipsoid(pet, (28, 28, 28)).astype(np.float32)
+    rule = {"threshold_rule": "relative", "relative_percent": 45.0}
+    volume = tumour_volume(suv, drawn_too_large, float(suv.array.max()), Uptake(refused="none"), rule)
+    assert volume["ssr_tv_ml"] == pytest.approx(4 / 3 * np.pi * 20**3 / 1000, rel=0.05)
 
 
 def test_too_little_healthy_liver_is_no_reference(scanned):
