@@ -123,8 +123,8 @@ def _organ(view: FineView, calibration: Calibration) -> _Organ | None:
     mask = liver >= 0.5
     if mask.sum() * view.grid.voxel_volume_ml < SMALLEST_LIVER_ML:
         return None
-    single = [sigmoid(_calibrated(logit, calibration)) for logit in (view.lesion_logit, view.coarse_lesion_logit)]
-    loads = uncertainty.load_spread(mask, lesion, tuple(single))
+    logits = (view.lesion_logit, view.coarse_lesion_logit) if calibration.coarse_weight else ()
+    loads = uncertainty.load_spread(mask, lesion, tuple(sigmoid(_calibrated(logit, calibration)) for logit in logits))
     reasons = []
     unlike = uncertainty.unlike_training(view.coarse_liver, liver, view.reference_hu)
     if unlike:

@@ -39,7 +39,7 @@ def test_masks_uncertainty_and_picture_are_written(run, tmp_path, torso):
         assert volume.array.dtype == np.uint8
     assert set(np.unique(labels.array)) == {0, 1, 2}
     spread = json.loads((tmp_path / "segment" / "uncertainty.json").read_text())
-    assert len(spread["member_loads_percent"]) == 6
+    assert len(spread["member_loads_percent"]) == 4
     assert spread["flags"] == [reason["code"] for reason in record.reasons]
     assert (tmp_path / "segment" / "qc.png").stat().st_size > 1000
     assert record.facts["model"] == "random" and record.facts["device"] == "cpu"
