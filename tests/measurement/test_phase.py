@@ -72,6 +72,12 @@ def test_a_field_of_view_without_the_spine_is_unknown(patient, view):
     assert "no spine" in found.reason
 
 
+def test_a_spine_at_the_edge_of_the_image_leaves_the_aorta_unknown(patient):
+    found = measure_phase(*cut(staging(patient, 10, 3), 0, 1, 0, 0.48))
+    assert (found.measured, found.aorta_hu) == ("unknown", None)
+    assert "cut by the edge of the image" in found.reason
+
+
 def cut(scan, left, right, back, front) -> tuple[Volume, Volume]:
     x, y, z = scan.ct.shape
     start, stop = np.array([left * x, back * y, 0]).astype(int), np.array([right * x, front * y, z]).astype(int)
@@ -94,6 +100,7 @@ def test_any_piece_of_a_scan_is_measured_or_unknown_with_a_reason(small_scan, co
     assert found.reason
 
 
+@pytest.mark.filterwarnings("error")
 def test_a_scan_of_one_thin_slice_is_unknown(small_scan):
     middle = int(np.argwhere(small_scan.labels.array)[:, 2].mean())
     start, stop = np.array([0, 0, middle]), np.array([*small_scan.ct.shape[:2], middle + 1])
