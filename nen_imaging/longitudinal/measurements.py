@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nen_imaging.longitudinal.timeline import PartialDate
+from nen_imaging.dates import PartialDate
 
 _YES = "yes"
 _THICKNESS_FACTOR = 2.0

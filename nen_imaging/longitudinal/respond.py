@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from nen_imaging.dates import PartialDate
 from nen_imaging.longitudinal.criteria import Judgement, Measured, Response, Rule, Thresholds, judge, rules
 from nen_imaging.longitudinal.measurements import StagingMeasurement, differences
 from nen_imaging.longitudinal.recist import choose_targets, sum_of_diameters
 from nen_imaging.longitudinal.timeline import (
     BaselineWindow,
-    PartialDate,
     TherapyLine,
     line_baseline,
     line_judged,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from nen_imaging.report.dates import PartialDate
+from nen_imaging.dates import PartialDate
 from nen_imaging.report.staging import StagingResult
 from nen_imaging.report.therapy import Therapy, therapies_of
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-WHOLE_COURSE = "whole course"
+from nen_imaging.longitudinal.respond import WHOLE_COURSE
+
 _BASELINE = "baseline"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nen_imaging.contract import Reason, State
-from nen_imaging.report.dates import PartialDate
+from nen_imaging.dates import PartialDate
 from nen_imaging.stage import StageError, StageRecord, read_record, reasons_of
 from nen_imaging.tables import read_table
 

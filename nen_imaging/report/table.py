@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
-from nen_imaging.report.dates import PartialDate
+from nen_imaging.dates import PartialDate
 from nen_imaging.report.sentence import capitalised, finding_part, staging_sentence
 from nen_imaging.report.staging import StagingResult
 from nen_imaging.report.therapy import Therapy, therapies_of

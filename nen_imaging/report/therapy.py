@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nen_imaging.report.dates import PartialDate
+from nen_imaging.dates import PartialDate
 from nen_imaging.report.sentence import capitalised
 
 _SYSTEMIC = "systemic"

@@ -4,7 +4,8 @@ from datetime import date
 
 import pytest
 
-from nen_imaging.longitudinal.timeline import PartialDate, line_baseline, line_judged, therapy_lines
+from nen_imaging.dates import PartialDate
+from nen_imaging.longitudinal.timeline import line_baseline, line_judged, therapy_lines
 
 
 def on(text):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nen_imaging.report.dates import PartialDate
+from nen_imaging.dates import PartialDate
 
 
 @pytest.mark.parametrize(
