@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import csv
 import importlib
 import json
 import os
@@ -29,6 +28,7 @@ from nen_imaging.stage import (
     read_record,
     remove_folder,
 )
+from nen_imaging.tables import read_table
 
 STAGES = {
     "import_ct": "nen_imaging.dicom.stages:IMPORT_CT",
@@ -191,8 +191,7 @@ def _is_stale(folder: Path, version: int, options: dict[str, Any], *, hashes: bo
 def _planned(results: Results, *, only_failed: bool) -> tuple[PlannedStaging, ...]:
     if not results.stagings_table.is_file():
         raise StageError(f"{results.stagings_table} is missing: another run is just making it. Try again in a minute.")
-    with results.stagings_table.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["state"] == StagingState.ACTIVE]
+    rows = [row for row in read_table(results.stagings_table) if row["state"] == StagingState.ACTIVE]
     if only_failed:
         failed = {path.parent.name for path in (results.logs / "errors").glob("*/*.json")}
         rows = [row for row in rows if row["patient"] in failed]
@@ -201,8 +200,7 @@ def _planned(results: Results, *, only_failed: bool) -> tuple[PlannedStaging, ..
 
 def removable(results: Results) -> list[Path]:
     """Folders of stagings that left the study, of patients without any other, and work folders of killed jobs."""
-    with results.stagings_table.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_table(results.stagings_table)
     active = {(row["patient"], row["staging"]) for row in rows if row["state"] == StagingState.ACTIVE}
     patients = {patient for patient, _ in active}
     gone = [
@@ -220,11 +218,29 @@ def _becomes_active_run(results: Results) -> bool:
     """Take the lock that marks the active run of a results folder, until this process ends; False if one has it."""
     stack = contextlib.ExitStack()
     try:
-        stack.enter_context(exclusive_lock(results.root / ".run.lock", wait_s=0))
+        stack.enter_context(_run_lock(results))
     except StageError:
         return False
     atexit.register(stack.close)
     return True
+
+
+@contextlib.contextmanager
+def idle_results(folder: Path) -> Iterator[Results]:
+    """An existing results folder, with every run kept out of it for as long as it is held.
+
+    Raises StageError if the folder holds no results, or a run works on it.
+    """
+    results = Results(_absolute(folder))
+    if not results.stagings_table.is_file():
+        raise StageError(f"{results.root} is no results folder: there is no {results.stagings_table}.")
+    with _run_lock(results):
+        yield results
+
+
+def _run_lock(results: Results) -> contextlib.AbstractContextManager[None]:
+    """The lock that marks the one run of a results folder; StageError where another holds it."""
+    return exclusive_lock(results.root / ".run.lock", wait_s=0)
 
 
 def _index(settings: Mapping[str, Any], results: Results, config: Config) -> None:

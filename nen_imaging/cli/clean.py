@@ -16,15 +16,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """List or remove; refused while a run is alive."""
-    from nen_imaging.contract import ExitCode, Results
-    from nen_imaging.stage import exclusive_lock, remove_folder
-    from nen_imaging.workflow import removable
+    from nen_imaging.contract import ExitCode
+    from nen_imaging.stage import remove_folder
+    from nen_imaging.workflow import idle_results, removable
 
-    results = Results(arguments.results.absolute())
-    if not results.index.is_dir():
-        print(f"{results.root} is no results folder: it has no index.")
-        return ExitCode.USAGE
-    with exclusive_lock(results.root / ".run.lock", wait_s=0):
+    with idle_results(arguments.results) as results:
         folders = removable(results)
         for folder in folders:
             print(("removed " if arguments.yes else "would remove ") + str(folder.relative_to(results.root)))

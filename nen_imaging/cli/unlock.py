@@ -15,15 +15,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Remove Snakemake's lock; refused while another run is alive."""
-    from nen_imaging.contract import ExitCode, Results
+    from nen_imaging.contract import ExitCode
     from nen_imaging.runner import unlock
-    from nen_imaging.stage import exclusive_lock
+    from nen_imaging.workflow import idle_results
 
-    results = Results(arguments.results.absolute())
-    if not results.index.is_dir():
-        print(f"{results.root} is no results folder: it has no index.")
-        return ExitCode.USAGE
-    with exclusive_lock(results.root / ".run.lock", wait_s=0):
+    with idle_results(arguments.results) as results:
         unlock(results)
     print(f"{results.root} is free; the next run goes on where the killed one stopped.")
     return ExitCode.ALL_MEASURED
