@@ -5,7 +5,7 @@ Row numbers are those of the decision table, see `suv`. Whatever is taken goes i
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -14,12 +14,6 @@ from nen_imaging.dicom import body_size
 from nen_imaging.dicom.codes import Nuclide, nuclide_of
 from nen_imaging.dicom.pet_header import PetHeader, tag_name
 
-_MEGABECQUEREL_BELOW = 1e5  # a dose below this was written in MBq: clinical doses lie near 4e8 Bq or 4e2 MBq
-_GRAMS_ABOVE = 1000.0
-_CENTIMETRES_ABOVE = 3.0
-_PLAUSIBLE_WEIGHT_KG = (2.0, 400.0)
-_PLAUSIBLE_HEIGHT_M = (0.4, 2.6)
-_PLAUSIBLE_DOSE_BQ = (1e6, 5e10)
 _MOST_HALF_LIVES = 10.0  # after these 0.1 % of the dose is left: no image is made of it
 _DAY = timedelta(days=1)
 
@@ -55,36 +49,60 @@ class Ledger:
             self.reasons.append(reason)
 
 
+@dataclass(frozen=True)
+class _Quantity:
+    """A positive number of the header: its unit, its two reason codes, and the other unit that some write it in."""
+
+    keyword: str
+    unit: str
+    plausible: tuple[float, float]
+    missing: str
+    implausible: str
+    other_unit: str
+    is_other: Callable[[float], bool]
+    from_other: Callable[[float], float]
+
+    def take(self, value: float | None, ledger: Ledger) -> float:
+        """The value in its unit, put into the ledger; converted from the other unit if only that makes sense of it."""
+        tag = tag_name(self.keyword)
+        if value is None or value <= 0:
+            raise Refusal(self.missing, f"{tag} is {_shown(value)}, need {self.unit} above 0.")
+        how = ""
+        if self.is_other(value):
+            how = f"written as {value:g}, taken as {self.other_unit}"
+            value = self.from_other(value)
+            ledger.warn("pet.value_converted", f"{tag} was {how}.")
+        if not self.plausible[0] <= value <= self.plausible[1]:
+            raise Refusal(self.implausible, f"{tag} is {value:g} {self.unit}.")
+        ledger.use(self.keyword, value, self.unit, how=how)
+        return value
+
+
+_WEIGHT = _Quantity(
+    "PatientWeight", "kg", plausible=(2.0, 400.0),
+    missing="pet.weight_missing", implausible="pet.weight_implausible",
+    other_unit="grams", is_other=lambda kg: kg > 1000, from_other=lambda grams: grams / 1000,
+)  # fmt: skip
+_DOSE = _Quantity(  # clinical doses lie near 4e8 Bq or 4e2 MBq
+    "RadionuclideTotalDose", "Bq", plausible=(1e6, 5e10),
+    missing="pet.dose_missing", implausible="pet.dose_implausible",
+    other_unit="MBq", is_other=lambda bq: bq < 1e5, from_other=lambda megabecquerel: megabecquerel * 1e6,
+)  # fmt: skip
+_HEIGHT = _Quantity(
+    "PatientSize", "m", plausible=(0.4, 2.6),
+    missing="pet.height_missing", implausible="pet.height_missing",
+    other_unit="centimetres", is_other=lambda m: m > 3, from_other=lambda centimetres: centimetres / 100,
+)  # fmt: skip
+
+
 def weight_kg_of(header: PetHeader, ledger: Ledger) -> float:
     """Row 14: the weight; above 1000 it was written in grams."""
-    weight_kg = header.weight_kg
-    if weight_kg is None or weight_kg <= 0:
-        raise Refusal("pet.weight_missing", f"{tag_name('PatientWeight')} is {_shown(weight_kg)}, need kg above 0.")
-    how = ""
-    if weight_kg > _GRAMS_ABOVE:
-        how = f"written as {weight_kg:g}, taken as grams"
-        weight_kg /= 1000.0
-        ledger.warn("pet.value_converted", f"{tag_name('PatientWeight')} was {how}.")
-    if not _PLAUSIBLE_WEIGHT_KG[0] <= weight_kg <= _PLAUSIBLE_WEIGHT_KG[1]:
-        raise Refusal("pet.weight_implausible", f"{tag_name('PatientWeight')} is {weight_kg:g} kg.")
-    ledger.use("PatientWeight", weight_kg, "kg", how=how)
-    return weight_kg
+    return _WEIGHT.take(header.weight_kg, ledger)
 
 
 def dose_bq_of(header: PetHeader, ledger: Ledger) -> float:
     """Row 16: the dose; below 1e5 it was written in MBq. A residual is already subtracted from it."""
-    dose_bq = header.dose_bq
-    if dose_bq is None or dose_bq <= 0:
-        raise Refusal("pet.dose_missing", f"{tag_name('RadionuclideTotalDose')} is {_shown(dose_bq)}, need Bq above 0.")
-    how = ""
-    if dose_bq < _MEGABECQUEREL_BELOW:
-        how = f"written as {dose_bq:g}, taken as MBq"
-        dose_bq *= 1e6
-        ledger.warn("pet.value_converted", f"{tag_name('RadionuclideTotalDose')} was {how}.")
-    if not _PLAUSIBLE_DOSE_BQ[0] <= dose_bq <= _PLAUSIBLE_DOSE_BQ[1]:
-        raise Refusal("pet.dose_implausible", f"{tag_name('RadionuclideTotalDose')} is {dose_bq:g} Bq.")
-    ledger.use("RadionuclideTotalDose", dose_bq, "Bq", how=how)
-    return dose_bq
+    return _DOSE.take(header.dose_bq, ledger)
 
 
 def half_life_s_of(header: PetHeader, ledger: Ledger) -> float:
@@ -148,17 +166,7 @@ def require_plausible_decay(elapsed_s: float, half_life_s: float) -> None:
 
 def body_size_of(size: body_size.BodySize, header: PetHeader, ledger: Ledger) -> float:
     """Rows 15 and 18: a size of the body from weight, height and sex, in the unit of the formula."""
-    height_m = header.height_m
-    if height_m is None or height_m <= 0:
-        raise Refusal("pet.height_missing", f"{tag_name('PatientSize')} is {_shown(height_m)}, need m above 0.")
-    how = ""
-    if height_m > _CENTIMETRES_ABOVE:
-        how = f"written as {height_m:g}, taken as centimetres"
-        height_m /= 100.0
-        ledger.warn("pet.value_converted", f"{tag_name('PatientSize')} was {how}.")
-    if not _PLAUSIBLE_HEIGHT_M[0] <= height_m <= _PLAUSIBLE_HEIGHT_M[1]:
-        raise Refusal("pet.height_missing", f"{tag_name('PatientSize')} is {height_m:g} m, which nobody measures.")
-    ledger.use("PatientSize", height_m, "m", how=how)
+    height_m = _HEIGHT.take(header.height_m, ledger)
     weight_kg = weight_kg_of(header, ledger)
     if size is not body_size.body_surface_m2:
         known = header.sex in ("M", "F")
