@@ -20,6 +20,7 @@ from nen_imaging.dicom.regrid import build_volume
 from nen_imaging.dicom.series import read_ct
 from nen_imaging.phantom.dicom_writer import write_ct_series
 from nen_imaging.volume import LPS_TO_RAS, Volume, from_itk, require_same_grid
+from tests.dicom.datasets import changed
 
 AXIS_ORDERS = [
     np.array([[sign * (axis == row) for axis, sign in zip(axes, signs, strict=True)] for row in range(3)], float)
@@ -192,12 +193,7 @@ def make_dataset(**changes: object) -> Dataset:
     image = Dataset()
     image.ImagePositionPatient, image.ImageOrientationPatient = [0, 0, 0], [1, 0, 0, 0, 1, 0]
     image.PixelSpacing, image.Rows, image.Columns = [0.9, 0.7], 4, 5
-    for keyword, value in changes.items():
-        if value is None:
-            del image[keyword]
-        else:
-            setattr(image, keyword, value)
-    return image
+    return changed(image, changes)
 
 
 def test_pixel_spacing_is_between_rows_first():

@@ -17,6 +17,7 @@ from nen_imaging.dicom.pet_header import (
     raw_header,
     tag_name,
 )
+from tests.dicom.datasets import changed
 
 
 def make_slice(**changes: object) -> Dataset:
@@ -27,9 +28,7 @@ def make_slice(**changes: object) -> Dataset:
     image.Units, image.PatientWeight, image.CorrectedImage = "BQML", "71.0", ["DECY", "ATTN"]
     image.SeriesDate, image.SeriesTime, image.AcquisitionTime = "20200115", "101500", "101500.5"
     image.RadiopharmaceuticalInformationSequence = [item]
-    for keyword, value in changes.items():
-        setattr(image, keyword, value)
-    return image
+    return changed(image, changes)
 
 
 @pytest.mark.parametrize(

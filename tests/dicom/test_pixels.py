@@ -19,6 +19,7 @@ from nen_imaging.dicom.pixels import activity, hounsfield, hounsfield_reasons, i
 from nen_imaging.dicom.series import read_dataset
 from nen_imaging.phantom.dicom_writer import write_ct_series
 from nen_imaging.volume import Volume
+from tests.dicom.datasets import changed
 
 
 def make_image(stored, **changes):
@@ -32,12 +33,7 @@ def make_image(stored, **changes):
     image.HighBit, image.PixelRepresentation = image.BitsStored - 1, int(stored.dtype.kind == "i")
     image.PixelData = stored.tobytes()
     image.RescaleSlope, image.RescaleIntercept = 1, -1024
-    for keyword, value in changes.items():
-        if value is None:
-            del image[keyword]
-        else:
-            setattr(image, keyword, value)
-    return image
+    return changed(image, changes)
 
 
 def refusal_code(function, image):

@@ -15,6 +15,7 @@ from nen_imaging.contract import Refusal
 from nen_imaging.dicom.series import read_ct, read_pet, read_pet_header
 from nen_imaging.phantom.dicom_writer import PatientTags, write_ct_series, write_pet_series
 from nen_imaging.volume import LPS_TO_RAS, Volume, require_same_grid
+from tests.contours import voxels_inside
 
 AFFINE = LPS_TO_RAS @ np.array([[0.8, 0, 0, -10], [0, 0.8, 0, -12], [0, 0, 3.0, 40], [0, 0, 0, 1.0]])
 
@@ -202,27 +203,11 @@ def test_real_tumour_has_its_published_suv_also_where_it_was_converted_before(sh
         folder = unpack(shared_data / archive, tmp_path / Path(archive).stem)
         volume = read_pet(streams(folder / images)).volume
         structures = pydicom.dcmread(next((folder / masks).iterdir()))
-        inside = _voxels_inside(volume, structures, name)
+        inside = voxels_inside(volume, structures, name)
         values = volume.array[inside]
         assert values.size == 5095
         assert float(values.max()) == pytest.approx(maximum, rel=1e-6)
         assert float(values.mean()) == pytest.approx(mean, rel=1e-5)
-
-
-def _voxels_inside(volume: Volume, structures: pydicom.Dataset, name: str) -> np.ndarray:
-    from matplotlib.path import Path as Polygon
-
-    number = next(roi.ROINumber for roi in structures.StructureSetROISequence if roi.ROIName == name)
-    roi = next(one for one in structures.ROIContourSequence if one.ReferencedROINumber == number)
-    to_index = np.linalg.inv(volume.affine) @ LPS_TO_RAS
-    inside = np.zeros(volume.shape, bool)
-    centres = np.stack(np.meshgrid(*map(np.arange, volume.shape[:2]), indexing="ij"), -1).reshape(-1, 2)
-    for contour in roi.ContourSequence:
-        points = np.array(contour.ContourData, float).reshape(-1, 3)
-        index = (to_index @ np.column_stack([points, np.ones(len(points))]).T)[:3].T
-        k = round(float(index[:, 2].mean()))
-        inside[:, :, k] ^= Polygon(index[:, :2]).contains_points(centres).reshape(volume.shape[:2])
-    return inside
 
 
 def test_real_faults_are_refused_by_name(shared_data, tmp_path):

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ball_lesions import SHAPE, ball, both, staging
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nen_imaging.longitudinal.graph import FollowLimits, ReaderLink, follow_lesions
 from nen_imaging.longitudinal.matching import Lesion
+from tests.longitudinal.ball_lesions import SHAPE, ball, both, staging
 
 LIMITS = FollowLimits()
 A, B, C, D = "2020-01-01", "2020-04-01", "2020-07-01", "2020-10-01"

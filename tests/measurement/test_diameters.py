@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shapes import ORIENTATIONS, ellipsoid, grid
 
 from nen_imaging.measurement.diameters import (
     axial_diameters,
@@ -13,6 +12,7 @@ from nen_imaging.measurement.diameters import (
     sphere_diameter_mm,
 )
 from nen_imaging.volume import Volume
+from tests.measurement.shapes import ORIENTATIONS, ellipsoid, grid
 
 
 @pytest.mark.parametrize("spacing", [(0.7, 0.7, 1.0), (0.8, 0.8, 5.0), (1.0, 1.5, 2.5)])

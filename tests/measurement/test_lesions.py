@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shapes import ORIENTATIONS, liver_with
 
 from nen_imaging.contract import LESIONS_COLUMNS
 from nen_imaging.measurement.lesions import find_lesions, lesion_table, smallest_measurable_mm
+from tests.measurement.shapes import ORIENTATIONS, liver_with
 
 SIZE, SPACING = (70, 60, 50), (1.0, 1.0, 1.0)
 

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shapes import ORIENTATIONS, grid, liver_with
 
 from nen_imaging.measurement.lesions import find_lesions
 from nen_imaging.measurement.load import WIDENING, Load, measure_load
 from nen_imaging.volume import Volume
+from tests.measurement.shapes import ORIENTATIONS, grid, liver_with
 
 SIZE, SPACING = (60, 60, 40), (2.0, 2.0, 2.0)
 LESION = ((20, 20, 20), (0, 0, 0))

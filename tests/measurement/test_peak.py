@@ -7,12 +7,13 @@ import pydicom
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shapes import ORIENTATIONS
 
 from nen_imaging.measurement.peak import RADIUS_MM, suv_peaks
 from nen_imaging.measurement.reference import Uptake
 from nen_imaging.measurement.uptake import suv_statistics, tumour_volume
-from nen_imaging.volume import LPS_TO_RAS, Volume
+from nen_imaging.volume import Volume
+from tests.contours import voxels_inside
+from tests.measurement.shapes import ORIENTATIONS
 
 
 def test_the_sphere_has_1_ml():
@@ -75,7 +76,7 @@ def test_real_tumour_has_its_known_peaks(shared_data, tmp_path):
         archive.extractall(tmp_path)
     files = sorted((tmp_path / "image").iterdir())
     suv = read_pet((file.name, io.BytesIO(file.read_bytes())) for file in files).volume
-    inside = _voxels_inside(suv, pydicom.dcmread(next((tmp_path / "mask").iterdir())), "GTV_Mass")
+    inside = voxels_inside(suv, pydicom.dcmread(next((tmp_path / "mask").iterdir())), "GTV_Mass")
     found = suv_statistics(suv, inside.astype(np.float32))
     assert found["suv_max"] == pytest.approx(7.910675, rel=1e-6)
     assert found["suv_peak_local"] == pytest.approx(5.313030, rel=1e-5)
@@ -87,19 +88,3 @@ def test_real_tumour_has_its_known_peaks(shared_data, tmp_path):
     ):
         volume = tumour_volume(suv, inside.astype(np.float32), found["suv_max"], Uptake(refused="none"), rule)
         assert volume["ssr_tv_ml"] == pytest.approx(volume_ml, abs=0.08)  # within one voxel
-
-
-def _voxels_inside(volume: Volume, structures: pydicom.Dataset, name: str) -> np.ndarray:
-    from matplotlib.path import Path as Polygon
-
-    number = next(roi.ROINumber for roi in structures.StructureSetROISequence if roi.ROIName == name)
-    roi = next(one for one in structures.ROIContourSequence if one.ReferencedROINumber == number)
-    to_index = np.linalg.inv(volume.affine) @ LPS_TO_RAS
-    inside = np.zeros(volume.shape, bool)
-    centres = np.stack(np.meshgrid(*map(np.arange, volume.shape[:2]), indexing="ij"), -1).reshape(-1, 2)
-    for contour in roi.ContourSequence:
-        points = np.array(contour.ContourData, float).reshape(-1, 3)
-        index = (to_index @ np.column_stack([points, np.ones(len(points))]).T)[:3].T
-        k = round(float(index[:, 2].mean()))
-        inside[:, :, k] ^= Polygon(index[:, :2]).contains_points(centres).reshape(volume.shape[:2])
-    return inside

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from shapes import ORIENTATIONS, ellipsoid, grid
 
 from nen_imaging.measurement.pet_grid import covered_share, share_inside
 from nen_imaging.volume import Volume
+from tests.measurement.shapes import ORIENTATIONS, ellipsoid, grid
 
 
 @pytest.mark.parametrize("codes", ORIENTATIONS[::9])

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 from scipy import ndimage
-from shapes import ORIENTATIONS, ellipsoid, grid
 
 from nen_imaging.measurement.shift import measure_shift
 from nen_imaging.volume import Volume
+from tests.measurement.shapes import ORIENTATIONS, ellipsoid, grid
 
 
 def pet_of_liver(shift_mm, *, hot=True, spacing=4.0):

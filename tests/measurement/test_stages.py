@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from nen_imaging.measurement.stages import MEASURE, UPTAKE
 from nen_imaging.phantom.anatomy import digital_patient
 from nen_imaging.phantom.staging import staging
 from nen_imaging.stage import Context, Outcome, Stage, StageError, StageRecord, run_stage, sha256_of, write_json
+from nen_imaging.tables import read_table
 from nen_imaging.volume import Volume, read_nifti, write_nifti
 
 
@@ -66,11 +66,6 @@ def measure(folder: Path, **options) -> tuple[StageRecord, dict]:
     return record, json.loads(path.read_text("utf-8")) if path.is_file() else {}
 
 
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def test_a_staging_is_measured_whole(folder, scan):
     record, load = measure(folder)
     assert record.state == State.OK
@@ -80,7 +75,7 @@ def test_a_staging_is_measured_whole(folder, scan):
     assert load["load_percent_low"] < 14.1 < 16.4 < load["load_percent_high"]
     assert load["bands"] == ["> 10-25"]
     assert load["phase"]["measured"] == scan.phase.value
-    table = rows(folder / "measure" / "lesions.csv")
+    table = read_table(folder / "measure" / "lesions.csv")
     assert tuple(table[0]) == LESIONS_COLUMNS
     assert len(table) == load["lesions"]
     assert sum(float(row["volume_ml"]) for row in table) == pytest.approx(load["lesion_volume_ml"], abs=0.01)
@@ -161,9 +156,9 @@ def test_uptake_follows_from_what_was_measured(folder):
     options = Config().options_of("uptake")
     record = run_stage(UPTAKE, folder / "uptake", inputs, options, Context(folder, folder))
     assert record.state == State.OK
-    table = rows(folder / "uptake" / "uptake.csv")
+    table = read_table(folder / "uptake" / "uptake.csv")
     assert tuple(table[0]) == UPTAKE_COLUMNS
-    assert len(table) == len(rows(folder / "measure" / "lesions.csv"))
+    assert len(table) == len(read_table(folder / "measure" / "lesions.csv"))
     organs = json.loads((folder / "uptake" / "organs.json").read_text("utf-8"))
     assert organs["totals"]["hottest_lesion"] != 1
     assert organs["spleen"]["suv_mean"] > organs["liver"]["suv_mean"]

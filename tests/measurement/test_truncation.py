@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from shapes import ORIENTATIONS, grid
 
 from nen_imaging.measurement.truncation import cut_faces
+from tests.measurement.shapes import ORIENTATIONS, grid
 
 
 def scan(z_of_liver, padding=0, lateral=False):

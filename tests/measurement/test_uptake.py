@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
-from shapes import ellipsoid, grid
 
 from nen_imaging.config import Config
 from nen_imaging.contract import UPTAKE_COLUMNS
@@ -17,6 +16,7 @@ from nen_imaging.phantom.anatomy import digital_patient
 from nen_imaging.phantom.lesions import lesion_map, new_lesions
 from nen_imaging.phantom.staging import staging
 from nen_imaging.volume import Volume
+from tests.measurement.shapes import ellipsoid, grid
 
 OPTIONS = Config().options_of("uptake")
 

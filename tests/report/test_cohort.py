@@ -1,18 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from fake_results import (
-    OPTIONS,
-    PATIENT,
-    refuse_staging,
-    report_inputs,
-    timeline,
-    write_follow,
-    write_founding_case,
-    write_index,
-    write_stage,
-    write_staging,
-)
 
 from nen_imaging.contract import (
     COHORT_COLUMNS,
@@ -27,6 +15,18 @@ from nen_imaging.report.stages import REPORT
 from nen_imaging.report.summary import MOST_PATIENTS_SHOWN, aligned, summarize
 from nen_imaging.stage import Context, run_stage, write_json
 from nen_imaging.tables import read_table
+from tests.report.fake_results import (
+    OPTIONS,
+    PATIENT,
+    refuse_staging,
+    report_inputs,
+    timeline,
+    write_follow,
+    write_founding_case,
+    write_index,
+    write_stage,
+    write_staging,
+)
 
 MISSING = Reason("slices.missing", "Slices 13-78 are missing (82 mm gap).")
 TRUNCATED = Reason("liver.truncated", "The liver touches the lowest slice.")

@@ -5,10 +5,10 @@ import sys
 import xml.etree.ElementTree as ET
 
 import pytest
-from fake_results import LOADS, load_json, timeline
 
 from nen_imaging.report.figures import course_figure, markers_by_name
 from nen_imaging.report.staging import StagingResult
+from tests.report.fake_results import LOADS, load_json, timeline
 
 STAGINGS = [StagingResult(name, load=load_json(percent)) for name, percent in LOADS.items()]
 HOSTILE = "<script>alert('$\\frac{1}{')</script> & \"x\""

@@ -6,11 +6,11 @@ from __future__ import annotations
 import csv
 
 import pytest
-from fake_results import OPTIONS, PATIENT, report_inputs, write_founding_case, write_stage
 
 from nen_imaging.contract import EVENTS_COLUMNS, REGISTRATION_COLUMNS, TRACKS_COLUMNS
 from nen_imaging.report.stages import REPORT
 from nen_imaging.stage import Context, run_stage
+from tests.report.fake_results import OPTIONS, PATIENT, report_inputs, write_founding_case, write_stage
 
 NEW = {"2016-11-10": ("2", "2016-11-10-2"), "2017-05-16": ("3", "2017-05-16-3")}
 EXPECTED = [

@@ -7,7 +7,6 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from fake_results import PATIENT, load_json, picture, timeline
 from PIL import Image
 
 from nen_imaging.report.facts import rounded
@@ -21,6 +20,7 @@ from nen_imaging.report.pages import (
 )
 from nen_imaging.report.staging import StagingResult
 from nen_imaging.report.table import build_table
+from tests.report.fake_results import PATIENT, load_json, picture, timeline
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'{{ 7*7 }}"
 

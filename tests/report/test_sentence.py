@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from fake_results import refuse_staging, write_stage, write_staging
 
 from nen_imaging.contract import Reason, Results
 from nen_imaging.report.sentence import finding_part, staging_sentence
 from nen_imaging.report.staging import StagingResult, read_staging
+from tests.report.fake_results import refuse_staging, write_stage, write_staging
 
 PERITONEUM = {"finding": "peritoneal carcinomatosis", "organ": "peritoneum", "status": "stable"}
 NAME = "2018-09-11"

@@ -3,7 +3,11 @@ from __future__ import annotations
 import csv
 
 import pytest
-from fake_results import (
+
+from nen_imaging.contract import RESPONSE_COLUMNS, STAGING_TABLE_COLUMNS, TIMELINE, Reason, Results, State
+from nen_imaging.report.stages import REPORT
+from nen_imaging.stage import Context, StageRecord, run_stage, write_json
+from tests.report.fake_results import (
     LOADS,
     OPTIONS,
     PATIENT,
@@ -14,10 +18,6 @@ from fake_results import (
     write_founding_case,
     write_stage,
 )
-
-from nen_imaging.contract import RESPONSE_COLUMNS, STAGING_TABLE_COLUMNS, TIMELINE, Reason, Results, State
-from nen_imaging.report.stages import REPORT
-from nen_imaging.stage import Context, StageRecord, run_stage, write_json
 
 FILES = {"staging.csv", "staging.html", "response.csv", "course.svg", "report.html"}
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 
 import pytest
-from fake_results import LOADS, timeline, write_founding_case, write_staging
 
 from nen_imaging.contract import Reason, Results
 from nen_imaging.report.response import shown_responses, with_reader
 from nen_imaging.report.staging import StagingResult, read_staging
 from nen_imaging.report.table import build_table
+from tests.report.fake_results import LOADS, timeline, write_founding_case, write_staging
 
 # year, date, whether a therapy stands there, what the staging says: the rows of the paper in its order
 PRINTED = [
@@ -100,7 +100,7 @@ def test_without_a_timeline_the_stagings_remain(founding_case):
 
 
 def test_a_refused_staging_is_ne_with_its_code(tmp_path):
-    from fake_results import refuse_staging
+    from tests.report.fake_results import refuse_staging
 
     results = Results(tmp_path)
     refuse_staging(results, "2018-02-13", Reason("slices.missing", "Slices 13-78 are missing (82 mm gap)."))
