@@ -9,7 +9,8 @@ import pytest
 
 from nen_imaging.cli.main import main
 from nen_imaging.contract import Results
-from nen_imaging.phantom.dicom_writer import PatientTags, write_ct_series, write_pet_series
+from nen_imaging.phantom.dicom_writer import write_ct_series, write_pet_series
+from nen_imaging.phantom.series_options import PatientTags
 from nen_imaging.tables import read_table
 from nen_imaging.volume import Volume
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from nen_imaging.cli.main import main
-from nen_imaging.phantom.dicom_writer import PatientTags, write_ct_series, write_pet_series
+from nen_imaging.phantom.dicom_writer import write_ct_series, write_pet_series
+from nen_imaging.phantom.series_options import PatientTags
 from nen_imaging.volume import Volume
 
 AFFINE = np.diag([-0.8, -0.8, 3.0, 1.0])

@@ -10,7 +10,8 @@ import pytest
 
 from nen_imaging.contract import Refusal
 from nen_imaging.dicom.image import list_series, read_image
-from nen_imaging.phantom.dicom_writer import PatientTags, write_ct_series, write_pet_series
+from nen_imaging.phantom.dicom_writer import write_ct_series, write_pet_series
+from nen_imaging.phantom.series_options import PatientTags
 from nen_imaging.volume import Volume, require_same_grid, write_nifti
 
 AFFINE = np.diag([-0.8, -0.8, 3.0, 1.0])

@@ -14,7 +14,7 @@ import pytest
 from nen_imaging.contract import Refusal
 from nen_imaging.dicom import scan
 from nen_imaging.dicom.privacy import PrivacyError
-from nen_imaging.phantom.dicom_writer import PatientTags
+from nen_imaging.phantom.series_options import PatientTags
 
 PLANTED = {
     "PatientID": "X0X4711X0X", "PatientName": "X0XSurname^X0XGiven", "PatientBirthDate": "19510203",

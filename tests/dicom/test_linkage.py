@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nen_imaging.dicom.linkage import link
 from nen_imaging.dicom.privacy import KEY_FILE_VARIABLE
-from nen_imaging.phantom.dicom_writer import PatientTags
+from nen_imaging.phantom.series_options import PatientTags
 from nen_imaging.tables import read_table
 
 

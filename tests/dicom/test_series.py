@@ -13,7 +13,8 @@ import pytest
 
 from nen_imaging.contract import Refusal
 from nen_imaging.dicom.series import read_ct, read_pet, read_pet_header
-from nen_imaging.phantom.dicom_writer import PatientTags, write_ct_series, write_pet_series
+from nen_imaging.phantom.dicom_writer import write_ct_series, write_pet_series
+from nen_imaging.phantom.series_options import PatientTags
 from nen_imaging.volume import LPS_TO_RAS, Volume, require_same_grid
 from tests.contours import voxels_inside
 

@@ -15,7 +15,8 @@ from nen_imaging.dicom.group import group_series
 from nen_imaging.dicom.privacy import Pseudonymiser, pseudonyms
 from nen_imaging.dicom.scan import scan_study
 from nen_imaging.dicom.stages import IMPORT_CT, IMPORT_PET
-from nen_imaging.phantom.dicom_writer import PatientTags, write_ct_series, write_pet_series
+from nen_imaging.phantom.dicom_writer import write_ct_series, write_pet_series
+from nen_imaging.phantom.series_options import PatientTags
 from nen_imaging.stage import Context, StageRecord, run_stage, write_json
 from nen_imaging.volume import Volume, read_nifti
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pydicom
 
 from nen_imaging.phantom.anatomy import Anatomy, digital_patient
-from nen_imaging.phantom.dicom_writer import PatientTags, write_ct_series, write_pet_series
+from nen_imaging.phantom.dicom_writer import write_ct_series, write_pet_series
 from nen_imaging.phantom.lesions import Lesion, LesionMap, course
 from nen_imaging.phantom.scanner import CtScanner
+from nen_imaging.phantom.series_options import PatientTags
 from nen_imaging.phantom.staging import Staging, staging
 
 SIZE_MM = (384.0, 320.0, 248.0)

@@ -16,8 +16,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from nen_imaging.phantom.dicom_writer import PatientTags, write_ct_series, write_pet_series
+from nen_imaging.phantom.dicom_writer import write_ct_series, write_pet_series
 from nen_imaging.phantom.radiotracer import Injection
+from nen_imaging.phantom.series_options import PatientTags
 from nen_imaging.volume import Volume, from_itk
 
 
