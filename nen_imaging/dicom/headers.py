@@ -9,8 +9,6 @@ import contextlib
 import hashlib
 import io
 import re
-import warnings
-from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from datetime import date
 from typing import Any, BinaryIO
@@ -20,12 +18,12 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, MediaStorageDirectoryStorage
 
 from nen_imaging.dicom import vocabulary
+from nen_imaging.dicom.attributes import integer_of, items_of, number_of, numbers_of, text_of, texts_of
 from nen_imaging.dicom.privacy import Pseudonymiser
 
 HEADER_VERSION = 3  # raise with every change of what is read: the cache is then read anew
 _HEAD_BYTES = 32 * 1024
 _PIXEL_DATA_ELEMENT_BYTES = 12
-_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?")
 _KEYWORDS = (
     "SpecificCharacterSet", "ImageType", "SOPClassUID", "SOPInstanceUID", "StudyDate", "SeriesDate", "AcquisitionDate",
     "AcquisitionDateTime", "Modality", "SeriesDescription", "ProtocolName", "StudyDescription", "PatientName",
@@ -91,20 +89,6 @@ def _freeze(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     return tuple(map(_freeze, value)) if isinstance(value, list) else value
 
 
-@contextlib.contextmanager
-def quiet_reading() -> Iterator[None]:
-    """Read headers leniently and without pydicom's warnings and log, which quote values of the file."""
-    settings, log = pydicom.config.settings, pydicom.config.logger
-    before = settings.reading_validation_mode, log.disabled
-    settings.reading_validation_mode, log.disabled = pydicom.config.IGNORE, True
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        settings.reading_validation_mode, log.disabled = before
-
-
 def read_header(stream: BinaryIO, size: int, pseudonymiser: Pseudonymiser) -> Header:
     """The facts of one file's header, from its stream (read from its start) and its size in bytes.
 
@@ -116,9 +100,11 @@ def read_header(stream: BinaryIO, size: int, pseudonymiser: Pseudonymiser) -> He
         The file is a DICOMDIR.
     """
     content, dataset, header_end = _read_head(stream, size)
-    if _text(dataset.file_meta, "MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
+    if text_of(dataset.file_meta, "MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
         raise DirectoryFileError
-    if not _text(dataset, "SeriesInstanceUID") or not (_text(dataset, "Modality") or _text(dataset, "SOPClassUID")):
+    if not text_of(dataset, "SeriesInstanceUID") or not (
+        text_of(dataset, "Modality") or text_of(dataset, "SOPClassUID")
+    ):
         raise UnusableFileError("file.unsupported", "the file names no series (SeriesInstanceUID) or no Modality")
     _require_pixels(dataset, header_end, size)
     digest = hashlib.sha256(content[:header_end]).hexdigest()[:32]
@@ -142,7 +128,7 @@ def _read_head(stream: BinaryIO, size: int) -> tuple[bytes, pydicom.FileDataset,
                     "file.truncated", f"the header cannot be read to its end ({type(error).__name__})"
                 ) from None
         else:
-            deflated = _text(dataset.file_meta, "TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
+            deflated = text_of(dataset.file_meta, "TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
             end = len(content) if deflated else buffer.tell()
             if whole or is_last or (end < len(content) and _starts_pixels(content[end:])):
                 return content, dataset, end
@@ -162,17 +148,17 @@ def _starts_pixels(content: bytes) -> bool:
 
 def _require_pixels(dataset: pydicom.FileDataset, header_end: int, size: int) -> None:
     """Refuse an image whose file ends before its pixels do; of compressed ones only whether there are any."""
-    rows, columns = _integer(dataset, "Rows"), _integer(dataset, "Columns")
+    rows, columns = integer_of(dataset, "Rows"), integer_of(dataset, "Columns")
     if not rows or not columns:
-        if UID(_text(dataset, "SOPClassUID")).name.endswith("Image Storage"):
+        if UID(text_of(dataset, "SOPClassUID")).name.endswith("Image Storage"):
             raise UnusableFileError("file.truncated", "the header ends before it says how large the image is")
         return
-    syntax = UID(_text(dataset.file_meta, "TransferSyntaxUID") or ImplicitVRLittleEndian)
+    syntax = UID(text_of(dataset.file_meta, "TransferSyntaxUID") or ImplicitVRLittleEndian)
     if syntax == DeflatedExplicitVRLittleEndian:
         return
-    samples = _integer(dataset, "SamplesPerPixel") or 1
-    frames = _integer(dataset, "NumberOfFrames") or 1
-    bits = rows * columns * samples * frames * (_integer(dataset, "BitsAllocated") or 16)
+    samples = integer_of(dataset, "SamplesPerPixel") or 1
+    frames = integer_of(dataset, "NumberOfFrames") or 1
+    bits = rows * columns * samples * frames * (integer_of(dataset, "BitsAllocated") or 16)
     native = not syntax.is_private and syntax.is_transfer_syntax and not syntax.is_encapsulated
     expected = bits // 8 if native else 1
     found = max(0, size - header_end - _PIXEL_DATA_ELEMENT_BYTES)
@@ -183,50 +169,52 @@ def _require_pixels(dataset: pydicom.FileDataset, header_end: int, size: int) ->
 
 
 def _header(dataset: pydicom.FileDataset, digest: str, pseudonymiser: Pseudonymiser) -> Header:
-    texts = [_text(dataset, key) for key in ("SeriesDescription", "ProtocolName")]
-    study = _text(dataset, "StudyInstanceUID")
+    texts = [text_of(dataset, key) for key in ("SeriesDescription", "ProtocolName")]
+    study = text_of(dataset, "StudyInstanceUID")
     spacing, orientation, positions, thickness, rescaled = _geometry(dataset)
     return Header(
         identity=_identity(dataset, pseudonymiser),
-        issuer=pseudonymiser.issuer(_text(dataset, "IssuerOfPatientID")),
-        study=pseudonymiser.digest("study", study or _text(dataset, "SeriesInstanceUID")),
-        series=pseudonymiser.digest("series", _text(dataset, "SeriesInstanceUID")),
-        instance=pseudonymiser.digest("instance", _text(dataset, "SOPInstanceUID")),
-        modality=vocabulary.modality_word(_text(dataset, "Modality")),
-        is_secondary_capture=_text(dataset, "SOPClassUID").startswith("1.2.840.10008.5.1.4.1.1.7"),
+        issuer=pseudonymiser.issuer(text_of(dataset, "IssuerOfPatientID")),
+        study=pseudonymiser.digest("study", study or text_of(dataset, "SeriesInstanceUID")),
+        series=pseudonymiser.digest("series", text_of(dataset, "SeriesInstanceUID")),
+        instance=pseudonymiser.digest("instance", text_of(dataset, "SOPInstanceUID")),
+        modality=vocabulary.modality_word(text_of(dataset, "Modality")),
+        is_secondary_capture=text_of(dataset, "SOPClassUID").startswith("1.2.840.10008.5.1.4.1.1.7"),
         date=date_of(dataset),
-        image_type=vocabulary.image_type_words(_texts(dataset, "ImageType")),
-        rows=_integer(dataset, "Rows") or 0,
-        columns=_integer(dataset, "Columns") or 0,
-        bits_allocated=_integer(dataset, "BitsAllocated") or 0,
-        frames=_integer(dataset, "NumberOfFrames") or 1,
+        image_type=vocabulary.image_type_words(texts_of(dataset, "ImageType")),
+        rows=integer_of(dataset, "Rows") or 0,
+        columns=integer_of(dataset, "Columns") or 0,
+        bits_allocated=integer_of(dataset, "BitsAllocated") or 0,
+        frames=integer_of(dataset, "NumberOfFrames") or 1,
         pixel_spacing=spacing,
         orientation=orientation,
         positions=positions,
         slice_thickness=thickness,
         has_rescale=rescaled,
-        corrections=vocabulary.correction_words(_texts(dataset, "CorrectedImage")),
-        phase=vocabulary.phase_of([*texts, _text(dataset, "StudyDescription")]),
+        corrections=vocabulary.correction_words(texts_of(dataset, "CorrectedImage")),
+        phase=vocabulary.phase_of([*texts, text_of(dataset, "StudyDescription")]),
         names_localizer=vocabulary.names_localizer(texts),
-        kernel=vocabulary.kernel_word(" ".join(_texts(dataset, "ConvolutionKernel"))),
-        acquisition=_integer(dataset, "AcquisitionNumber"),
+        kernel=vocabulary.kernel_word(" ".join(texts_of(dataset, "ConvolutionKernel"))),
+        acquisition=integer_of(dataset, "AcquisitionNumber"),
         digest=digest,
     )
 
 
 def _identity(dataset: pydicom.Dataset, pseudonymiser: Pseudonymiser) -> str:
     """PatientID; where it is empty PatientName (as in 3D-IRCADb and CHAOS), else the study."""
-    if patient_id := _text(dataset, "PatientID"):
+    if patient_id := text_of(dataset, "PatientID"):
         return pseudonymiser.identity("id", patient_id)
-    if name := _text(dataset, "PatientName").strip("^ "):
+    if name := text_of(dataset, "PatientName").strip("^ "):
         return pseudonymiser.identity("name", name.casefold())
-    return pseudonymiser.identity("study", _text(dataset, "StudyInstanceUID") or _text(dataset, "SeriesInstanceUID"))
+    return pseudonymiser.identity(
+        "study", text_of(dataset, "StudyInstanceUID") or text_of(dataset, "SeriesInstanceUID")
+    )
 
 
 def date_of(dataset: pydicom.Dataset) -> str:
     """The day of a file, ``YYYY-MM-DD``: acquisition, else series, else study; empty if none is a date."""
     for keyword in ("AcquisitionDate", "AcquisitionDateTime", "SeriesDate", "StudyDate"):
-        digits = re.sub(r"\D", "", _text(dataset, keyword)[:10])[:8]
+        digits = re.sub(r"\D", "", text_of(dataset, keyword)[:10])[:8]
         with contextlib.suppress(ValueError):
             day = date(int(digits[:4]), int(digits[4:6]), int(digits[6:8]))
             if day.year >= 1970:
@@ -239,73 +227,33 @@ _Geometry = tuple[tuple[float, ...], tuple[float, ...], tuple[tuple[float, ...],
 
 def _geometry(dataset: pydicom.Dataset) -> _Geometry:
     """Pixel spacing, orientation, positions, thickness, whether a rescale is given; of a multi-frame of all frames."""
-    if (_integer(dataset, "NumberOfFrames") or 1) > 1:
-        frames = _items(dataset, "PerFrameFunctionalGroupsSequence")
-        shared = _items(dataset, "SharedFunctionalGroupsSequence") or [pydicom.Dataset()]
+    if (integer_of(dataset, "NumberOfFrames") or 1) > 1:
+        frames = items_of(dataset, "PerFrameFunctionalGroupsSequence")
+        shared = items_of(dataset, "SharedFunctionalGroupsSequence") or [pydicom.Dataset()]
         if frames:
             return _frame_geometry(shared[0], frames)
-    position = _numbers(dataset, "ImagePositionPatient", 3)
+    position = numbers_of(dataset, "ImagePositionPatient", 3)
     return (
-        _numbers(dataset, "PixelSpacing", 2),
-        _numbers(dataset, "ImageOrientationPatient", 6),
+        numbers_of(dataset, "PixelSpacing", 2),
+        numbers_of(dataset, "ImageOrientationPatient", 6),
         (position,) if position else (),
-        _number(dataset, "SliceThickness"),
-        _number(dataset, "RescaleSlope") is not None,
+        number_of(dataset, "SliceThickness"),
+        number_of(dataset, "RescaleSlope") is not None,
     )
 
 
 def _frame_geometry(shared: pydicom.Dataset, frames: list[pydicom.Dataset]) -> _Geometry:
     def macro(sequence: str) -> pydicom.Dataset:
-        items = _items(shared, sequence) or _items(frames[0], sequence)
+        items = items_of(shared, sequence) or items_of(frames[0], sequence)
         return items[0] if items else pydicom.Dataset()
 
     measures = macro("PixelMeasuresSequence")
-    places = [_items(frame, "PlanePositionSequence") for frame in frames]
-    positions = [_numbers(place[0], "ImagePositionPatient", 3) for place in places if place]
+    places = [items_of(frame, "PlanePositionSequence") for frame in frames]
+    positions = [numbers_of(place[0], "ImagePositionPatient", 3) for place in places if place]
     return (
-        _numbers(measures, "PixelSpacing", 2),
-        _numbers(macro("PlaneOrientationSequence"), "ImageOrientationPatient", 6),
+        numbers_of(measures, "PixelSpacing", 2),
+        numbers_of(macro("PlaneOrientationSequence"), "ImageOrientationPatient", 6),
         tuple(position for position in positions if position),
-        _number(measures, "SliceThickness"),
-        _number(macro("PixelValueTransformationSequence"), "RescaleSlope") is not None,
+        number_of(measures, "SliceThickness"),
+        number_of(macro("PixelValueTransformationSequence"), "RescaleSlope") is not None,
     )
-
-
-def _value(dataset: pydicom.Dataset, keyword: str) -> Any:  # noqa: ANN401 - whatever the file holds
-    try:
-        return dataset.get(keyword)
-    except Exception:  # a value that cannot be decoded counts as absent
-        return None
-
-
-def _text(dataset: pydicom.Dataset, keyword: str) -> str:
-    value = _value(dataset, keyword)
-    return "" if value is None else str(value).strip(" \0")
-
-
-def _texts(dataset: pydicom.Dataset, keyword: str) -> list[str]:
-    value = _value(dataset, keyword)
-    if value is None or isinstance(value, str):
-        return [str(value)] if value else []
-    return [str(item) for item in value] if hasattr(value, "__iter__") else [str(value)]
-
-
-def _items(dataset: pydicom.Dataset, keyword: str) -> list[pydicom.Dataset]:
-    value = _value(dataset, keyword)
-    return list(value) if isinstance(value, pydicom.Sequence) else []
-
-
-def _numbers(dataset: pydicom.Dataset, keyword: str, count: int) -> tuple[float, ...]:
-    texts = _texts(dataset, keyword)
-    if len(texts) != count or not all(_NUMBER.fullmatch(text.strip()) for text in texts):
-        return ()
-    return tuple(float(text) for text in texts)
-
-
-def _number(dataset: pydicom.Dataset, keyword: str) -> float | None:
-    return next(iter(_numbers(dataset, keyword, 1)), None)
-
-
-def _integer(dataset: pydicom.Dataset, keyword: str) -> int | None:
-    number = _number(dataset, keyword)
-    return int(number) if number is not None and abs(number) < 2**53 else None

@@ -8,9 +8,9 @@ from pathlib import Path
 import pydicom
 
 from nen_imaging.contract import Results
+from nen_imaging.dicom.attributes import quiet_reading
 from nen_imaging.dicom.database import files_of_series
 from nen_imaging.dicom.files import open_files
-from nen_imaging.dicom.headers import quiet_reading
 from nen_imaging.dicom.privacy import write_linkage
 from nen_imaging.tables import read_table
 

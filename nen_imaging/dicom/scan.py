@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from nen_imaging.dicom.attributes import quiet_reading
 from nen_imaging.dicom.database import FileRow, FilesDatabase
 from nen_imaging.dicom.files import (
     BrokenArchiveError,
@@ -15,7 +16,7 @@ from nen_imaging.dicom.files import (
     list_files,
     open_archive,
 )
-from nen_imaging.dicom.headers import DirectoryFileError, UnusableFileError, quiet_reading, read_header
+from nen_imaging.dicom.headers import DirectoryFileError, UnusableFileError, read_header
 from nen_imaging.dicom.privacy import Pseudonymiser
 
 Progress = Callable[[int], None]

@@ -10,12 +10,12 @@ import pydicom
 import pytest
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, MediaStorageDirectoryStorage, RLELossless
 
+from nen_imaging.dicom.attributes import quiet_reading
 from nen_imaging.dicom.headers import (
     DirectoryFileError,
     Header,
     UnusableFileError,
     date_of,
-    quiet_reading,
     read_header,
 )
 from nen_imaging.dicom.privacy import Pseudonymiser
