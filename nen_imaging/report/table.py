@@ -162,6 +162,8 @@ def rounded(value: float | None) -> float | None:
 
 
 def _basis(response: Mapping[str, str] | None) -> str:
-    if not response:
-        return ""
-    return ": ".join(part for part in (response.get("criterion", ""), response.get("reason", "")) if part)
+    """The criterion and the reason; a reason that opens with the criterion's own figure (`load 43 %`) names both."""
+    criterion, reason = ((response or {}).get(key, "") for key in ("criterion", "reason"))
+    if reason.startswith(f"{criterion} "):
+        return reason
+    return ": ".join(part for part in (criterion, reason) if part)

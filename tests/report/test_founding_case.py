@@ -17,12 +17,12 @@ EXPECTED = [
     ("07/2016", "baseline", "load: baseline of line 1"),
     ("08/2016-11/2016", "PD", "load: new lesion (load borderline: exactly +20 %); load 60 %, +20 % from nadir 50 %"),
     ("05/2017", "PD", "load: new lesion"),
-    ("11/2017", "PR", "load: load 43 %, -39 % from baseline 70 % (2017-05-16)"),
-    ("02/2018", "PR", "load: load 42 %"),
-    ("04/2018", "PR", "load: load 41 %"),
-    ("09/2018", "PR", "load: load 40 %"),
-    ("03/2019", "PR", "load: load 30 %"),
-    ("09/2019", "PR", "load: load 30 %"),
+    ("11/2017", "PR", "load 43 %, -39 % from baseline 70 % (2017-05-16)"),
+    ("02/2018", "PR", "load 42 %"),
+    ("04/2018", "PR", "load 41 %"),
+    ("09/2018", "PR", "load 40 %"),
+    ("03/2019", "PR", "load 30 %"),
+    ("09/2019", "PR", "load 30 %"),
 ]
 
 
