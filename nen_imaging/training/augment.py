@@ -39,20 +39,30 @@ def make_variant(case: Case, recipe: LesionRecipe, rng: np.random.Generator) -> 
     share = recipe.share if case.has_lesions else min(1.0, recipe.share + 0.2)
     if rng.random() < share:
         hu, label = add_lesions(hu, label, case.image.spacing_mm, rng, recipe)
-    if rng.random() < 0.6:
-        hu = change_phase(hu, label, rng)
+    if rng.random() < recipe.phase_share:
+        hu = change_phase(hu, label, rng, recipe.wash_in_share)
     return Variant(
         hu,
         label,
         case.image.spacing_mm,
-        parenchyma_hu(hu, label),
+        _reference_hu(hu, label, rng),
         case.lesions_known,
         np.flatnonzero(label == LESION),
         np.flatnonzero(label > 0),
     )
 
 
-def change_phase(hu: NDArray[np.float32], label: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
+def _reference_hu(hu: NDArray[np.float32], label: NDArray[np.uint8], rng: np.random.Generator) -> float:
+    """What the coarse network's liver would give: its median, mostly with the lesions in it."""
+    liver = label > 0
+    if rng.random() < 0.2 or not liver.any():
+        return parenchyma_hu(hu, label)
+    return float(np.median(hu[liver]))
+
+
+def change_phase(
+    hu: NDArray[np.float32], label: NDArray[np.uint8], rng: np.random.Generator, wash_in_share: float
+) -> NDArray[np.float32]:
     """Another contrast phase or a fatty liver: liver, its vessels and its lesions shift against all else.
 
     Vessels (what stands out of the parenchyma) are damped to nothing or turned dark, as in arterial or native images.
@@ -67,7 +77,7 @@ def change_phase(hu: NDArray[np.float32], label: NDArray[np.uint8], rng: np.rand
         vessels = np.maximum(smooth - 18.0, 0.0) * (liver - lesion).clip(0, 1)
         hu = hu - rng.uniform(0.3, 1.6) * vessels
     hu = hu + rng.uniform(-50.0, 30.0) * liver
-    if (label == LESION).any() and rng.random() < 0.25:  # wash-in: lesions, real ones too, become bright
+    if (label == LESION).any() and rng.random() < wash_in_share:  # wash-in: lesions, real ones too, become bright
         contrast = float(np.median(hu[label == LESION])) - parenchyma_hu(hu, label)
         hu = hu + (rng.uniform(15.0, 80.0) - contrast) * lesion
     return hu.astype(np.float32)
@@ -90,7 +100,7 @@ def draw_patch(
         weight[1] *= torch.where((target[0] > 0) & (target[1] == 0), UNLABELLED_WEIGHT, 1.0)
     if with_prior:
         prior = _imperfect_liver(target[0], target[1], rng)
-        reference_hu += float(rng.normal(0, 8)) + float(rng.uniform(-35, 35)) * (rng.random() < 0.15)
+        reference_hu += float(rng.normal(0, 6)) + float(rng.uniform(-35, 35)) * (rng.random() < 0.1)
         image = lesion_channels(hu, prior, reference_hu, scaling)
     else:
         image = windowed(hu, scaling)[None]

@@ -164,7 +164,8 @@ class StepSamples:
             self._variants = {known: v for known, v in self._variants.items() if known >= block * _IN_TURN}
             rng = np.random.default_rng([self.recipe.seed, self.network == "lesion", number, 0])
             case = self.cases[int(rng.choice(len(self.cases), p=self._chances))]
-            self._variants[number] = make_variant(case, self.recipe.lesions, rng)
+            hardness = self._network_recipe.hardness(number * self._network_recipe.patches_per_variant)
+            self._variants[number] = make_variant(case, self.recipe.lesions.at(hardness), rng)
         return self._variants[number]
 
 

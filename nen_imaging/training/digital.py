@@ -22,12 +22,12 @@ def digital_cases(recipe: DigitalRecipe, spacing_mm: float) -> Iterator[Case]:
     from nen_imaging.phantom.tissue import Phase
     from nen_imaging.training.data import Case
 
-    phases = [Phase.PORTAL_VENOUS, Phase.PORTAL_VENOUS, Phase.ARTERIAL]
+    phases = [*[Phase.PORTAL_VENOUS] * 5, Phase.ARTERIAL]
     for number, load in enumerate(np.linspace(0, 75, recipe.patients)):
         seed = recipe.first_seed + number
         anatomy = digital_patient(seed, spacing_mm)
         scanner = CtScanner(fwhm_mm=1.5, noise_hu=8.0 + 4.0 * (number % 4))
-        scanned = staging(anatomy, float(load), seed, phases[number % 3], scanner=scanner)
+        scanned = staging(anatomy, float(load), seed, phases[number % 6], scanner=scanner)
         image = scanned.ct.with_array(np.asarray(scanned.ct.array).round().astype(np.int16)).oriented(ORIENTATION)
         label = scanned.labels.with_array(scanned.labels.array.astype(np.uint8)).oriented(ORIENTATION)
         name = f"digital{seed}"

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nen_imaging.segmentation.preprocess import InputScaling
 
+PLAIN_CONTRAST_HU = -35.0
+
 
 class RecipeError(ValueError):
     """A recipe cannot be read, or a key of it is wrong."""
@@ -52,7 +54,7 @@ class LesionRecipe(_Part):
     high_load_share: float = Field(0.45, ge=0, le=1, description="share of synthetic livers with a high load")
     low_load_percent: tuple[float, float] = (0.1, 12.0)
     high_load_percent: tuple[float, float] = (12.0, 75.0)
-    hyperdense_share: float = Field(0.25, ge=0, le=1)
+    hyperdense_share: float = Field(0.15, ge=0, le=1)
     hypodense_hu: tuple[float, float] = (-80.0, -12.0)
     hyperdense_hu: tuple[float, float] = (15.0, 80.0)
     subcapsular_share: float = 0.35
@@ -60,6 +62,25 @@ class LesionRecipe(_Part):
     necrosis_share: float = 0.25
     rim_share: float = 0.35
     calcified_share: float = 0.04
+    phase_share: float = Field(0.6, ge=0, le=1, description="share of the samples in another contrast phase")
+    wash_in_share: float = Field(
+        0.15, ge=0, le=1, description="share of these whose lesions, real ones too, are bright"
+    )
+
+    def at(self, hardness: float) -> LesionRecipe:
+        """This recipe early in a training (0: dark lesions of plain contrast only) up to itself (1).
+
+        A network that meets bright and nearly isodense lesions from the first step on learns none for thousands.
+        """
+        dark, faint = self.hypodense_hu
+        plain = min(faint, PLAIN_CONTRAST_HU)
+        return self.model_copy(
+            update={
+                "hypodense_hu": (dark, plain + hardness * (faint - plain)),
+                "hyperdense_share": hardness * self.hyperdense_share,
+                "phase_share": hardness * self.phase_share,
+            }
+        )
 
 
 class NetworkRecipe(_Part):
@@ -75,7 +96,12 @@ class NetworkRecipe(_Part):
     clip_norm: float = 5.0
     ema: float = Field(0.995, ge=0, lt=1, description="decay of the moving average of the weights that is exported")
     patches_per_variant: int = Field(4, ge=1, description="patches drawn from one synthetic variant of a case")
+    easy_steps: int = Field(0, ge=0, description="steps over which lesions go from plain to as hard as `lesions` says")
     checkpoint_every: int = 250
+
+    def hardness(self, step: int) -> float:
+        """How hard lesions are at a step, see `LesionRecipe.at`."""
+        return min(1.0, step / self.easy_steps) if self.easy_steps else 1.0
 
 
 class Recipe(_Part):

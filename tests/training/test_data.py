@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from nen_imaging.training.augment import make_variant
 from nen_imaging.training.data import StepSamples, held_out_cases, load_cases, training_data
 from nen_imaging.training.recipes import RecipeError
 
@@ -53,8 +56,6 @@ def test_lesions_are_part_of_the_liver_in_every_target(case, recipe):
 
 
 def test_unlabelled_lesions_weigh_less_as_background(case, recipe):
-    from dataclasses import replace
-
     unknown = StepSamples([replace(case, lesions_known=False)], recipe, "liver")
     weights = [(unknown[step]["weight"][1], unknown[step]["target"]) for step in range(6)]
     for weight, target in weights:
@@ -63,3 +64,15 @@ def test_unlabelled_lesions_weigh_less_as_background(case, recipe):
         if lesion.any() and healthy.any():
             assert weight[healthy].max() < weight[lesion].min()
         assert (weight[outside] == 1).all()
+
+
+def test_the_reference_mostly_holds_the_lesions_as_the_coarse_networks_liver_does(case, recipe):
+    label = case.label.array.copy()
+    label[:, :, : label.shape[2] // 2][label[:, :, : label.shape[2] // 2] > 0] = 2
+    label[:, :20][label[:, :20] > 0] = 2
+    hu = np.where(label == 2, 40, case.image.array).astype(np.int16)
+    full = replace(case, image=case.image.with_array(hu), label=case.label.with_array(label))
+    plain = recipe.lesions.model_copy(update={"share": 0.0, "phase_share": 0.0})
+    drawn = [make_variant(full, plain, np.random.default_rng(seed)).reference_hu for seed in range(60)]
+    assert 0.65 < np.mean(np.array(drawn) < 60) < 0.95
+    assert max(drawn) == pytest.approx(100, abs=5)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nen_imaging.training.lesions import add_lesions, draw_load
+from nen_imaging.training.lesions import LESION, add_lesions, draw_appearance, draw_load
 from nen_imaging.training.recipes import LesionRecipe
 
 RECIPE = LesionRecipe()
@@ -75,3 +75,12 @@ def test_high_loads_are_drawn_as_often_as_asked():
     loads = np.array([draw_load(RECIPE, rng) for _ in range(2000)])
     assert (loads > RECIPE.high_load_percent[0]).mean() == pytest.approx(RECIPE.high_load_share, abs=0.04)
     assert loads.max() > 70 and loads.min() < 0.3
+
+
+def test_a_training_begins_with_plain_dark_lesions_and_ends_with_the_recipe():
+    begin, half, end = (RECIPE.at(hardness) for hardness in (0.0, 0.5, 1.0))
+    assert end == RECIPE
+    assert begin.hyperdense_share == begin.phase_share == 0
+    assert begin.hypodense_hu[1] < half.hypodense_hu[1] < end.hypodense_hu[1]
+    looks = [draw_appearance(begin, np.random.default_rng(seed)) for seed in range(50)]
+    assert max(look.contrast_hu for look in looks) <= begin.hypodense_hu[1]
