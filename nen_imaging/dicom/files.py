@@ -144,21 +144,33 @@ def open_files(study: Path, paths: Iterable[str]) -> Iterator[tuple[str, BinaryI
 
     Raises
     ------
-    FileNotFoundError
-        A path is no longer there; the message does not name it, since paths may name patients.
+    OSError
+        A file is no longer there or cannot be read; the message does not name it, since paths may name patients.
     BrokenArchiveError
         An archive cannot be read to its end.
     """
-    if study.is_file():
-        yield from _open_in_file(study, set(paths))
-        return
-    for archive, group in itertools.groupby(sorted(paths), key=lambda path: path.partition(MEMBER)[0]):
-        wanted = set(group)
-        if wanted == {archive}:
-            with (study / archive).open("rb") as stream:
-                yield archive, stream
-        else:
-            yield from _open_members(study, FileEntry(archive, 0, 0), wanted)
+    with _paths_untold():
+        if study.is_file():
+            yield from _open_in_file(study, set(paths))
+            return
+        for archive, group in itertools.groupby(sorted(paths), key=lambda path: path.partition(MEMBER)[0]):
+            wanted = set(group)
+            if wanted == {archive}:
+                with (study / archive).open("rb") as stream:
+                    yield archive, stream
+            else:
+                yield from _open_members(study, FileEntry(archive, 0, 0), wanted)
+
+
+@contextlib.contextmanager
+def _paths_untold() -> Iterator[None]:
+    """Leave the path out of an error of the file system: it would stand in the stage's log and error record."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise OSError(error.errno, f"A file that the index knows cannot be read: {error.strerror}") from None
 
 
 def _open_in_file(study: Path, wanted: set[str]) -> Iterator[tuple[str, BinaryIO]]:

@@ -109,7 +109,7 @@ def index_study(
             series = [_dated(one, dates or {}) for one in group_series(database, pseudonymiser, people)]
             quarantine = quarantine_rows(database.quarantined(), pseudonymiser)
         if not series:
-            raise Refusal("study.empty", f"No file of {study.name!r} is DICOM; {len(quarantine)} files were looked at.")
+            raise Refusal("study.empty", f"No file of the study is DICOM; {len(quarantine)} files were looked at.")
         series.sort(key=lambda one: (one.patient, one.date, one.study, one.key))
         selection = select_series(series, results, options, pins or {}, reselect=reselect)
         stagings = staging_rows(selection, read_table(results.stagings_table))

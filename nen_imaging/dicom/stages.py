@@ -11,20 +11,23 @@ from nen_imaging.volume import write_nifti
 
 
 def _import_ct(call: StageCall) -> Outcome:
+    from nen_imaging.dicom.attributes import quiet_reading
     from nen_imaging.dicom.series import read_ct
 
     selection = _selection(call, CT_SELECTION, "ct.none", "No CT was selected for this staging.")
-    image = read_ct(
-        _files(call, selection),
-        spacing_tolerance_mm=call.options["spacing_tolerance_mm"],
-        resample_uneven=call.options["resample_uneven"],
-    )
+    with quiet_reading():
+        image = read_ct(
+            _files(call, selection),
+            spacing_tolerance_mm=call.options["spacing_tolerance_mm"],
+            resample_uneven=call.options["resample_uneven"],
+        )
     write_nifti(call.folder / "ct.nii.gz", image.volume)
     selected = {name: selection.get(name) for name in ("series", "date", "phase_header")}
     return Outcome(image.reasons, image.facts | selected)
 
 
 def _import_pet(call: StageCall) -> Outcome:
+    from nen_imaging.dicom.attributes import quiet_reading
     from nen_imaging.dicom.pet_header import correction_keyword
     from nen_imaging.dicom.series import read_pet
 
@@ -34,7 +37,9 @@ def _import_pet(call: StageCall) -> Outcome:
         corrections = {correction_keyword(row["tag"]): str(row["value"]) for row in rows}
     except ValueError as error:
         raise Refusal("pet.correction_unknown", str(error)) from error
-    image = read_pet(_files(call, selection), corrections, spacing_tolerance_mm=call.options["spacing_tolerance_mm"])
+    tolerance_mm = call.options["spacing_tolerance_mm"]
+    with quiet_reading():
+        image = read_pet(_files(call, selection), corrections, spacing_tolerance_mm=tolerance_mm)
     write_nifti(call.folder / "suv.nii.gz", image.volume)
     write_json(call.folder / "pet.json", image.provenance | {"corrections": rows})
     facts = {name: selection.get(name) for name in ("series", "date")}

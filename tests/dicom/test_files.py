@@ -99,3 +99,10 @@ def test_a_file_that_left_its_archive_is_missed(study):
     shutil.make_archive(str(study / "old"), "zip", study / "b")
     with pytest.raises(FileNotFoundError, match="run the index again"):
         list(open_files(study, ["old.zip!/2", "old.zip!/3"]))
+
+
+@pytest.mark.parametrize("path", ["b/3", "old.zip!/2"])
+def test_what_cannot_be_opened_is_told_without_its_path(study, path):
+    with pytest.raises(FileNotFoundError) as caught:
+        list(open_files(study, [path]))
+    assert not {word for word in ("Müller", "b/3", "old.zip") if word in str(caught.value)}

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import traceback
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
+from pydicom import DataElement
+from pydicom.config import IGNORE
 
 from nen_imaging.config import Config
 from nen_imaging.contract import CORRECTIONS, CT_SELECTION, PET_SELECTION, Results, State
@@ -110,3 +114,25 @@ def test_no_identifier_and_no_date_of_the_header_stands_in_a_result(staging):
     )
     for planted in (b"4711", b"Jones", b"Ann", b"1951", b"20200115", b"1.2.826"):
         assert planted not in written
+
+
+def test_pydicom_says_nothing_of_odd_values_in_the_log(staging, caplog, recwarn):
+    for file in (staging.parents[4] / "study").iterdir():
+        image = pydicom.dcmread(file)
+        image.add(DataElement("Manufacturer", "LO", 20 * "Jones", validation_mode=IGNORE))
+        image.save_as(file)
+    recwarn.clear()
+    caplog.clear()
+    run(IMPORT_CT, staging, CT_SELECTION)
+    run_pet(staging)
+    assert not recwarn.list
+    assert not caplog.text
+
+
+def test_a_file_that_left_the_study_is_an_error_that_does_not_name_it(staging):
+    study = staging.parents[4] / "study"
+    study.rename(study.with_name("elsewhere"))
+    study.mkdir()
+    with pytest.raises(FileNotFoundError, match="cannot be read") as caught:
+        run(IMPORT_CT, staging, CT_SELECTION)
+    assert str(study) not in "".join(traceback.format_exception(caught.value))  # as a log would show it

@@ -36,7 +36,7 @@ def test_a_study_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture
     "content", [{}, {"letter.txt": b"Dear colleague"}, {"a.dcm": b"\x00" * 300, "b.png": b"\x89PNG"}]
 )
 def test_a_study_without_dicom(tmp_path: Path, capsys: pytest.CaptureFixture[str], content: dict[str, bytes]) -> None:
-    study = tmp_path / "study"
+    study = tmp_path / "Jones Ann"
     study.mkdir()
     for name, data in content.items():
         (study / name).write_bytes(data)
@@ -44,6 +44,7 @@ def test_a_study_without_dicom(tmp_path: Path, capsys: pytest.CaptureFixture[str
     said = capsys.readouterr().err
     assert "study.empty" in said
     assert "Check the path" in said
+    assert "Jones" not in said
     assert not (tmp_path / "results" / "index" / "stagings.csv").exists()
 
 
