@@ -68,7 +68,7 @@ class LesionRecipe(_Part):
     )
 
     def at(self, hardness: float) -> LesionRecipe:
-        """This recipe early in a training (0: dark lesions of plain contrast only) up to itself (1).
+        """The recipe early in a training (0: dark lesions of plain contrast only) up to itself (1).
 
         A network that meets bright and nearly isodense lesions from the first step on learns none for thousands.
         """

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nen_imaging.training.lesions import LESION, add_lesions, draw_appearance, draw_load
+from nen_imaging.training.lesions import add_lesions, draw_appearance, draw_load
 from nen_imaging.training.recipes import LesionRecipe
 
 RECIPE = LesionRecipe()
