@@ -170,12 +170,20 @@ class Plan:
         return f"patients/{patient}/{FOLDER_OF_STAGE[stage]}"
 
 
+_SHOWS_OR_MENDS = {
+    "--lint", "--unlock", "--touch", "-t", "--summary", "-S", "--detailed-summary", "-D", "--report", "--dag",
+    "--rulegraph", "--filegraph", "--list-changes", "--lc", "--list-rules", "-l", "--cleanup-metadata", "--cm",
+}  # fmt: skip
+
+
 def dry_run(snakemake_workflow: Any) -> bool:  # noqa: ANN401 - Snakemake's own object
-    """Whether this call of Snakemake only shows or mends its records, so that nothing may be removed for it."""
-    executes = {"--dry-run", "--dryrun", "-n", "--lint", "--unlock", "--summary", "--touch"}.isdisjoint(sys.argv)
-    with contextlib.suppress(Exception):
-        return bool(snakemake_workflow.dryrun) or not executes
-    return not executes
+    """Whether this call of Snakemake only shows or mends its records, so that nothing may be removed for it.
+
+    While the Snakefile is read Snakemake knows of a dry run (`-np`, or set in a profile), but not yet of its other
+    modes: `workflow.dryrun` and `workflow.touch` are set only once it executes. Those its command line tells.
+    """
+    asked = {word.partition("=")[0] for word in sys.argv}
+    return snakemake_workflow.output_settings.dryrun or not _SHOWS_OR_MENDS.isdisjoint(asked)
 
 
 def _is_stale(folder: Path, version: int, options: dict[str, Any], *, hashes: bool) -> bool:
