@@ -26,7 +26,7 @@ from nen_imaging.contract import STAGE_RECORD, Reason, Refusal, State, worst_sta
 from nen_imaging.tables import write_text
 
 LOCK_WAIT_S = 900.0
-_SOFTWARE = ("numpy", "scipy", "scikit-image", "SimpleITK", "pydicom", "nibabel", "torch", "monai")
+_SOFTWARE = ("numpy", "scipy", "SimpleITK", "pydicom", "nibabel", "torch", "monai")
 
 
 class StageError(RuntimeError):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 HELP = "check the installation: software, device, models, key, disk"
 
-_SOFTWARE = ("torch", "monai", "snakemake", "SimpleITK", "pydicom", "nibabel", "scikit-image")
+_SOFTWARE = ("torch", "monai", "snakemake", "SimpleITK", "pydicom", "nibabel")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -136,4 +136,4 @@ def test_help_is_quick_to_import() -> None:
 
     script = "import sys; from nen_imaging.cli.main import build_parser; build_parser(); print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"torch", "monai", "matplotlib", "SimpleITK", "snakemake", "pandas", "scipy"} & set(modules)
+    assert not {"torch", "monai", "matplotlib", "SimpleITK", "snakemake", "scipy"} & set(modules)
