@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 from nen_imaging.phantom.canvas import Canvas, Lattice, Mask, smooth_minimum
 from nen_imaging.phantom.liver import add_hepatic_vessels, liver_shape
 from nen_imaging.phantom.organs import LIVER_ORGANS, Organ
+from nen_imaging.phantom.ranges import GENERAL, Ranges
 from nen_imaging.volume import FloatArray, Volume
 
 
@@ -53,6 +54,15 @@ class Anatomy:
     liver: Volume
     build: Build
     seed: int
+    ranges: Ranges = GENERAL
+    """From which the patient, the lesions and the scans are drawn."""
+
+    @property
+    def lattice(self) -> Lattice:
+        """The lattice that it was painted on, from its (axis-parallel) affine."""
+        affine = self.organs.affine
+        x, y, z = (affine[a, 3] + affine[a, a] * np.arange(n) for a, n in enumerate(self.organs.shape))
+        return Lattice((x, y, z))
 
     @property
     def liver_volume_ml(self) -> float:
@@ -66,6 +76,7 @@ def digital_patient(
     size_mm: tuple[float, float, float] = (420.0, 330.0, 300.0),
     lowest_mm: float = -200.0,
     liver_volume_ml: float | None = None,
+    ranges: Ranges = GENERAL,
 ) -> Anatomy:
     """Draw a patient: the same one for the same seed.
 
@@ -83,7 +94,9 @@ def digital_patient(
     lowest_mm
         Height of its lower end. The liver lies between about -170 and +55 mm.
     liver_volume_ml
-        Drawn between 1200 and 2500 ml unless given.
+        Drawn unless given.
+    ranges
+        From which everything is drawn.
     """
     rng = np.random.default_rng([seed, 1])
     spacing = np.broadcast_to(np.asarray(spacing_mm, float), 3)
@@ -91,12 +104,12 @@ def digital_patient(
     counts = np.maximum(1, np.rint(np.array(size_mm) / spacing)).astype(int)
     x, y, z = (c + (np.arange(n) + 0.5) * s for c, n, s in zip(corner, counts, spacing, strict=True))
     build = Build.drawn(rng)
-    canvas = Canvas.empty(Lattice((x, y, z)), rng)
-    shape = _paint_body(canvas, build, rng, liver_volume_ml or rng.uniform(1200, 2500))
+    canvas = Canvas.empty(Lattice((x, y, z)), rng, bend_mm=rng.uniform(*ranges.bend_mm))
+    shape = _paint_body(canvas, build, rng, liver_volume_ml or rng.uniform(*ranges.liver_volume_ml))
     affine = np.diag([*spacing, 1.0])
     affine[:3, 3] = x[0], y[0], z[0]
     liver = shape & np.isin(canvas.organs, LIVER_ORGANS)
-    return Anatomy(Volume(canvas.organs, affine), Volume(liver, affine), build, seed)
+    return Anatomy(Volume(canvas.organs, affine), Volume(liver, affine), build, seed, ranges)
 
 
 def _paint_body(canvas: Canvas, build: Build, rng: np.random.Generator, liver_volume_ml: float) -> Mask:

@@ -1,20 +1,25 @@
-"""Liver metastases with identities: where they sit, how they grow and shrink over stagings, how they look.
+"""Liver metastases at one staging: where they sit, which voxel is whose, and the load they make.
 
-A lesion is a bent ellipsoid. Its normalised distance is 0 in its centre and 1 on its surface at unit scale; all
-lesions of a staging grow by one scale, the quantile of these distances that gives the wanted load exactly.
+A lesion is a bent ellipsoid. Lesions without a radius of their own grow by one scale, the quantile of their
+normalised distances (0 in the centre, 1 on the surface at unit size) that gives the wanted load exactly; where they
+meet they merge, and where they shrink apart the conglomerate breaks up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from nen_imaging.phantom.anatomy import Anatomy
 from nen_imaging.phantom.canvas import Lattice
 from nen_imaging.volume import FloatArray
+
+BEND_KNOTS_MM = 14.0
+_NOWHERE = np.float32(1e6)
 
 
 @dataclass(frozen=True)
@@ -31,128 +36,109 @@ class Lesion:
     """To the liver: native, arterial, portal venous."""
     rim_hu: float
     necrosis_hu: float
-    edge: float
-    """Share of the depth over which the lesion fades into the liver."""
+    fade_mm: float
+    """Width of the zone, centred on the outline, in which the lesion blends into the liver."""
     uptake: float
     """SUV relative to the liver; below 1 the lesion is cold (SSR-negative)."""
+    mottle_hu: float = 0.0
+    """Deviation of the coarse texture inside."""
+    radius_mm: float | None = None
+    """Its own radius, whatever the load; None: `size` times the staging's scale."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A ball of the liver that is kept free of lesions without a radius of their own."""
+
+    centre_mm: tuple[float, float, float]
+    radius_mm: float
 
 
 @dataclass(frozen=True)
 class LesionMap:
-    """The lesions of one staging on the grid of an anatomy."""
+    """The lesions of one staging in an anatomy's liver.
+
+    `instances` lies on the grid of the anatomy; the other arrays hold one value per liver voxel, in the order of
+    ``anatomy.liver.array.nonzero()``, and are empty where there is no lesion.
+    """
 
     lesions: tuple[Lesion, ...]
+    """Those that own a voxel, by identity."""
     instances: NDArray[np.uint16]
     """Identity of the lesion a voxel belongs to, 0 elsewhere."""
+    nearest: NDArray[np.uint16]
+    """Identity of the lesion that is nearest by its own measure, also outside of it."""
     depth: FloatArray
-    """0 on the surface and outside, 1 in the middle of a lesion."""
+    """0 on the outline and outside, 1 in the middle of a lesion."""
+    edge_mm: FloatArray
+    """About how far inside the outline of the nearest lesion; negative outside."""
 
 
-def new_lesions(
-    anatomy: Anatomy, count: int, rng: np.random.Generator, *, first_identity: int = 1, ssr_positive: float = 0.85
-) -> list[Lesion]:
-    """Lesions at random places of the liver; one patient's lesions look alike, with a few exceptions.
+def lesion_map(
+    anatomy: Anatomy, lesions: Sequence[Lesion], load_percent: float, *, reserved: Sequence[Place] = ()
+) -> LesionMap:
+    """Place the lesions at the scale that gives the load; those that come out smaller than a voxel are left out.
 
-    `ssr_positive` is the share of lesions that take up more tracer than the liver.
+    Lesions with a radius of their own come first; the others fill up to the load and keep out of `reserved` places.
     """
-    liver = np.argwhere(anatomy.liver.array)
-    places = liver[rng.integers(len(liver), size=count)] + rng.uniform(-0.5, 0.5, (count, 3))
-    centres = places @ anatomy.liver.affine[:3, :3].T + anatomy.liver.affine[:3, 3]
-    patients_own = np.array([rng.uniform(-25, -6), rng.uniform(-30, 45), rng.uniform(-65, -22)])
-    rim, necrosis = rng.uniform(0, 35) * (rng.uniform() < 0.4), rng.uniform(0, 25) * (rng.uniform() < 0.4)
-    edge = rng.uniform(0.06, 0.35)
-    lesions = []
-    for number, centre in enumerate(centres):
-        contrast = patients_own + rng.normal(0, [3, 8, 7])
-        contrast[2] = rng.uniform(12, 40) if rng.uniform() < 0.06 else min(contrast[2], -12.0)
-        hot = rng.uniform() < ssr_positive
-        lesions.append(
-            Lesion(
-                identity=first_identity + number,
-                centre_mm=(float(centre[0]), float(centre[1]), float(centre[2])),
-                size=float(np.exp(rng.normal(0, 0.55))),
-                axes=tuple(np.exp(rng.normal(0, 0.14, 3))),
-                contrast_hu=(float(contrast[0]), float(contrast[1]), float(contrast[2])),
-                rim_hu=rim * rng.uniform(0.5, 1.2),
-                necrosis_hu=necrosis * rng.uniform(0.3, 1.3),
-                edge=edge * rng.uniform(0.7, 1.3),
-                uptake=rng.uniform(2.0, 6.0) if hot else rng.uniform(0.2, 0.7),
-            )
-        )
-    return lesions
-
-
-def course(
-    anatomy: Anatomy,
-    loads_percent: Sequence[float],
-    seed: int,
-    *,
-    count: int = 12,
-    new_at: Mapping[int, int] | None = None,
-    gone_at: Mapping[int, int] | None = None,
-) -> list[LesionMap]:
-    """The lesions of one patient at each staging, with these loads.
-
-    Parameters
-    ----------
-    anatomy, seed
-        Whose liver, and what is drawn in it.
-    loads_percent
-        Lesion volume over liver volume at each staging; met to within one voxel.
-    count
-        Lesions at the first staging.
-    new_at, gone_at
-        Staging index -> how many lesions appear, or vanish, there.
-    """
-    rng = np.random.default_rng([seed, 2])
-    present = new_lesions(anatomy, count, rng)
-    next_identity = count + 1
-    maps = []
-    for staging, load in enumerate(loads_percent):
-        if staging:
-            present = [replace(lesion, size=lesion.size * float(np.exp(rng.normal(0, 0.08)))) for lesion in present]
-            born = (new_at or {}).get(staging, 0)
-            gone = rng.permutation(len(present))[: (gone_at or {}).get(staging, 0)]
-            present = [lesion for n, lesion in enumerate(present) if n not in gone]
-            present += new_lesions(anatomy, born, rng, first_identity=next_identity)
-            next_identity += born
-        maps.append(lesion_map(anatomy, present, load))
-    return maps
-
-
-def lesion_map(anatomy: Anatomy, lesions: Sequence[Lesion], load_percent: float) -> LesionMap:
-    """Place the lesions at the scale that gives the load; those that come out smaller than a voxel are left out."""
-    shape = anatomy.liver.shape
-    instances, depth = np.zeros(shape, np.uint16), np.zeros(shape, np.float32)
+    instances = np.zeros(anatomy.liver.shape, np.uint16)
     if load_percent <= 0 or not lesions:
-        return LesionMap((), instances, depth)
-    liver = anatomy.liver.array
-    distance, nearest = _normalised_distance(anatomy, lesions)
-    wanted = round(load_percent / 100 * len(distance))
-    scale = np.partition(distance, min(wanted, len(distance) - 1))[min(wanted, len(distance) - 1)]
-    identities = np.array([lesion.identity for lesion in lesions], np.uint16)
-    inside = distance < scale
-    instances[liver] = np.where(inside, identities[nearest], 0)
-    depth[liver] = np.where(inside, 1 - distance / scale, 0)
-    seen = set(np.unique(instances)) - {0}
+        nothing = np.zeros(0, np.float32)
+        return LesionMap((), instances, np.zeros(0, np.uint16), nothing, nothing)
+    points = _bent_liver_points(anatomy)
+    own_distance, own_nearest = _nearest(points, [lesion for lesion in lesions if lesion.radius_mm is not None])
+    distance, nearest = _nearest(points, [lesion for lesion in lesions if lesion.radius_mm is None])
+    for place in reserved:
+        away = np.linalg.norm(points - np.array(place.centre_mm, np.float32), axis=1) / np.float32(place.radius_mm)
+        distance *= 1 + 30 * np.clip(1 - away, 0, 1)
+    fill = round(load_percent / 100 * len(points)) - int(np.count_nonzero(own_distance < 1))
+    scale = _quantile_of_count(np.where(own_distance < 1, np.inf, distance), fill)
+    size_mm = by_identity(lesions, lambda lesion: lesion.size if lesion.radius_mm is None else lesion.radius_mm)
+    edge_mm, own_edge_mm = (scale - distance) * size_mm[nearest], (1 - own_distance) * size_mm[own_nearest]
+    is_own = own_edge_mm > edge_mm
+    nearest = np.where(is_own, own_nearest, nearest)
+    instances[anatomy.liver.array] = np.where((own_distance < 1) | (distance < scale), nearest, 0)
+    depth = np.where(is_own, 1 - own_distance, 1 - distance / max(scale, 1e-6)).clip(0, 1)
+    seen = set(np.unique(instances))
     kept = sorted((lesion for lesion in lesions if lesion.identity in seen), key=lambda lesion: lesion.identity)
-    return LesionMap(tuple(kept), instances, depth)
+    return LesionMap(tuple(kept), instances, nearest, depth, np.maximum(edge_mm, own_edge_mm))
 
 
-def _normalised_distance(anatomy: Anatomy, lesions: Sequence[Lesion]) -> tuple[FloatArray, NDArray[np.intp]]:
-    """For every liver voxel: distance to the nearest lesion over that lesion's size, and which lesion it is."""
-    affine, liver = anatomy.liver.affine, anatomy.liver.array
-    x, y, z = (affine[a, 3] + affine[a, a] * np.arange(n) for a, n in enumerate(anatomy.liver.shape))
-    rng = np.random.default_rng([anatomy.seed, 3])
-    lattice = Lattice((x, y, z))
-    points = np.argwhere(liver) * np.diag(affine)[:3] + affine[:3, 3]
-    bend = np.stack([2.0 * lattice.random_field(rng, 14.0)[liver] for _ in range(3)], axis=1)
-    points = (points + bend).astype(np.float32)
-    best = np.full(len(points), np.inf, np.float32)
-    nearest = np.zeros(len(points), np.intp)
-    for n, lesion in enumerate(lesions):
+def _quantile_of_count(distance: FloatArray, count: int) -> float:
+    """The scale below which `count` voxels lie; 0 for none."""
+    if count <= 0 or not np.isfinite(distance).any():
+        return 0.0
+    return float(np.partition(distance, min(count, len(distance) - 1))[min(count, len(distance) - 1)])
+
+
+def by_identity(lesions: Sequence[Lesion], value: Callable[[Lesion], float], highest: int = 0) -> FloatArray:
+    """A table to look up a lesion's value by identity, up to `highest` at least; 0 for those that are not there."""
+    table = np.zeros(1 + max(highest, *(lesion.identity for lesion in lesions)), np.float32)
+    for lesion in lesions:
+        table[lesion.identity] = value(lesion)
+    return table
+
+
+def _nearest(points: FloatArray, lesions: Sequence[Lesion]) -> tuple[FloatArray, NDArray[np.uint16]]:
+    """For every point: distance to the nearest lesion over that lesion's size, and that lesion's identity."""
+    best, identity = np.full(len(points), _NOWHERE, np.float32), np.zeros(len(points), np.uint16)
+    for lesion in lesions:
         offset = (points - np.array(lesion.centre_mm, np.float32)) / np.array(lesion.axes, np.float32)
-        distance = np.sqrt(np.einsum("ij,ij->i", offset, offset)) / np.float32(lesion.size)
+        size = np.float32(lesion.size if lesion.radius_mm is None else lesion.radius_mm)
+        distance = np.sqrt(np.einsum("ij,ij->i", offset, offset)) / size
         closer = distance < best
-        best[closer], nearest[closer] = distance[closer], n
-    return best, nearest
+        best[closer], identity[closer] = distance[closer], lesion.identity
+    return best, identity
+
+
+def _bent_liver_points(anatomy: Anatomy) -> FloatArray:
+    """RAS mm of every liver voxel, bent so that what is round in them is not round in the patient."""
+    liver = anatomy.liver.array
+    box = ndimage.find_objects(liver.astype(np.uint8))[0]
+    rng = np.random.default_rng([anatomy.seed, 3])
+    amplitude_mm = np.float32(rng.uniform(*anatomy.ranges.lesion_bend_mm))
+    axes = [axis[part] for axis, part in zip(anatomy.lattice.axes_mm, box, strict=True)]
+    lattice = Lattice((axes[0], axes[1], axes[2]))
+    bend = [amplitude_mm * lattice.random_field(rng, BEND_KNOTS_MM)[liver[box]] for _ in range(3)]
+    straight = [axis[index] for axis, index in zip(axes, np.nonzero(liver[box]), strict=True)]
+    return np.stack([a + b for a, b in zip(straight, bend, strict=True)], axis=1).astype(np.float32)

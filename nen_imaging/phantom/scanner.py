@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from nen_imaging.phantom.ranges import GENERAL, Ranges
 from nen_imaging.volume import FloatArray, Volume
 
 
@@ -16,13 +17,15 @@ class CtScanner:
 
     fwhm_mm: float = 1.4
     noise_hu: float = 9.0
-    """Deviation in the middle of the body at this pixel size and at slices of 3 mm; it falls with thicker ones."""
+    """Deviation at this pixel size and at slices of 3 mm; it falls with thicker ones."""
     slice_thickness_mm: float | None = None
     """None keeps the slices of the anatomy; else a multiple of their spacing."""
 
     @classmethod
-    def drawn(cls, rng: np.random.Generator, slice_thickness_mm: float | None = None) -> CtScanner:
-        return cls(rng.uniform(1.0, 2.4), rng.uniform(4, 14), slice_thickness_mm)
+    def drawn(
+        cls, rng: np.random.Generator, ranges: Ranges = GENERAL, slice_thickness_mm: float | None = None
+    ) -> CtScanner:
+        return cls(rng.uniform(*ranges.resolution_mm), rng.uniform(*ranges.noise_hu), slice_thickness_mm)
 
 
 def scan_ct(hu: Volume, scanner: CtScanner, rng: np.random.Generator) -> Volume:

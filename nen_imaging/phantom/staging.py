@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from nen_imaging.phantom.anatomy import Anatomy
-from nen_imaging.phantom.lesions import LesionMap, course
+from nen_imaging.phantom.course import course
+from nen_imaging.phantom.lesions import LesionMap
 from nen_imaging.phantom.pet import scan_pet, true_suv
 from nen_imaging.phantom.scanner import CtScanner, scan_ct, thick_slices
 from nen_imaging.phantom.tissue import Phase, hounsfield_units
@@ -71,7 +72,7 @@ def staging(
     rng = np.random.default_rng([anatomy.seed, seed, 4])
     if lesions is None:
         lesions = course(anatomy, [load_percent], seed, count=_plausible_count(load_percent, rng))[0]
-    scanner = scanner or CtScanner.drawn(rng)
+    scanner = scanner or CtScanner.drawn(rng, anatomy.ranges)
     hu = anatomy.organs.with_array(hounsfield_units(anatomy, lesions, phase, rng))
     ct = scan_ct(hu, scanner, rng)
     labels, instances = _truth_on_slices(anatomy, lesions, scanner)

@@ -5,14 +5,14 @@ Values are typical of 120 kV with 100-120 ml of contrast medium; each patient is
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 
 import numpy as np
 
 from nen_imaging.phantom.anatomy import Anatomy
-from nen_imaging.phantom.canvas import Lattice
-from nen_imaging.phantom.lesions import LesionMap
-from nen_imaging.phantom.organs import LIVER_ORGANS, Organ
+from nen_imaging.phantom.lesions import Lesion, LesionMap, by_identity
+from nen_imaging.phantom.organs import Organ
 from nen_imaging.volume import FloatArray
 
 
@@ -54,24 +54,31 @@ HOUNSFIELD: dict[Organ, tuple[tuple[float, float, float], float]] = {
     Organ.TABLE: ((-90, -90, -90), 50),
     Organ.SKIN: ((20, 25, 30), 5),
 }
+MOTTLE_MM = 9.0
+"""Grain of the coarse texture inside lesions."""
 STEATOSIS_HU = (0.0, 45.0)
 """A fatty liver is darker; drawn with most of the weight near 0."""
 
 
 def hounsfield_units(anatomy: Anatomy, lesions: LesionMap, phase: Phase, rng: np.random.Generator) -> FloatArray:
     """HU of every voxel before it is seen by a scanner, float32, on the grid of the anatomy."""
-    organs = anatomy.organs.array
+    organs, lattice, ranges = anatomy.organs.array, anatomy.lattice, anatomy.ranges
     table = _drawn_values(phase, rng)
     hu = table[organs]
-    lattice = lattice_of(anatomy)
-    organ_scale, fine = lattice.random_field(rng, 45.0), lattice.random_field(rng, 6.0)
-    solid = (organs != Organ.AIR) & (organs != Organ.TABLE) & (organs != Organ.GAS)
-    hu += np.where(solid, 2.5 * organ_scale + 3.0 * fine, 0).astype(np.float32)
-    loose = np.isin(organs, (Organ.LUNG, Organ.STOOL, Organ.BONE, Organ.BOWEL))
-    hu += np.where(loose, 22.0 * fine + 12.0 * organ_scale, 0).astype(np.float32)
-    strands = np.clip(lattice.random_field(rng, 11.0) - 1.2, 0, None)  # small vessels and septa in fat
-    hu += np.where(organs == Organ.FAT, 45.0 * strands, 0).astype(np.float32)
-    return _with_lesions(hu, organs, lesions, table[Organ.LIVER], phase)
+    unevenness_hu, texture_hu = rng.uniform(*ranges.unevenness_hu), rng.uniform(*ranges.texture_hu)
+    slow, fine = lattice.random_field(rng, 45.0), lattice.random_field(rng, rng.uniform(*ranges.texture_mm))
+    solid = np.ones(len(Organ), np.float32)
+    solid[[Organ.AIR, Organ.TABLE, Organ.GAS]] = 0
+    loose = np.zeros(len(Organ), np.float32)
+    loose[[Organ.LUNG, Organ.STOOL, Organ.BONE, Organ.BOWEL]] = 1
+    hu += (unevenness_hu * solid + 12 * loose)[organs] * slow + (texture_hu * solid + 22 * loose)[organs] * fine
+    fat = organs == Organ.FAT
+    strands = np.clip(lattice.random_field(rng, 11.0)[fat] - 1.2, 0, None)  # small vessels and septa
+    hu[fat] += 45.0 * strands
+    if lesions.lesions:
+        coarse = lattice.random_field(rng, MOTTLE_MM)[anatomy.liver.array]
+        hu[anatomy.liver.array] = _with_lesions(hu[anatomy.liver.array], anatomy, lesions, coarse, table, phase)
+    return hu
 
 
 def _drawn_values(phase: Phase, rng: np.random.Generator) -> FloatArray:
@@ -86,32 +93,25 @@ def _drawn_values(phase: Phase, rng: np.random.Generator) -> FloatArray:
     return table
 
 
-def _with_lesions(hu: FloatArray, organs: np.ndarray, lesions: LesionMap, liver_hu: float, phase: Phase) -> FloatArray:
-    """Blend each lesion into the liver: its contrast, a softer or harder edge, a rim, a necrotic centre."""
-    if not lesions.lesions:
-        return hu
-    inside = lesions.depth > 0
-    inside &= np.isin(organs, LIVER_ORGANS)
-    position = np.searchsorted([lesion.identity for lesion in lesions.lesions], lesions.instances[inside])
-    depth = lesions.depth[inside]  # 0 at the edge, 1 in the middle
-    of_phase = PHASES.index(phase)
-    contrast = np.array([lesion.contrast_hu[of_phase] for lesion in lesions.lesions], np.float32)[position]
-    rim = np.array([lesion.rim_hu for lesion in lesions.lesions], np.float32)[position]
-    necrosis = np.array([lesion.necrosis_hu for lesion in lesions.lesions], np.float32)[position]
-    edge = np.array([lesion.edge for lesion in lesions.lesions], np.float32)[position]
-    rim_weight = np.exp(-(((depth - 0.14) / 0.10) ** 2)) if phase is not Phase.NATIVE else 0.0
-    own = liver_hu + contrast + rim * rim_weight - necrosis * np.clip(2.5 * (depth - 0.55), 0, 1)
-    weight = np.clip(depth / edge, 0, 1)
-    texture = hu[inside] - liver_hu
-    background = np.where(organs[inside] == Organ.LIVER, hu[inside], liver_hu)  # lesions displace vessels
-    textured = own + np.where(organs[inside] == Organ.LIVER, texture, 0)
-    result = hu.copy()
-    result[inside] = background + weight * (textured - background)
-    return result
+def _with_lesions(
+    hu: FloatArray, anatomy: Anatomy, lesions: LesionMap, coarse: FloatArray, table: FloatArray, phase: Phase
+) -> FloatArray:
+    """Blend each lesion into the liver: its contrast, a softer or harder edge, a rim, a necrotic centre.
 
+    `hu` and `coarse`, a field of unit deviation, hold one value per liver voxel.
+    """
+    of_phase, liver_hu = PHASES.index(phase), table[Organ.LIVER]
 
-def lattice_of(anatomy: Anatomy) -> Lattice:
-    """The lattice that an anatomy was painted on, from its (axis-parallel) affine."""
-    affine = anatomy.organs.affine
-    x, y, z = (affine[a, 3] + affine[a, a] * np.arange(n) for a, n in enumerate(anatomy.organs.shape))
-    return Lattice((x, y, z))
+    def of_nearest(value: Callable[[Lesion], float]) -> FloatArray:
+        return by_identity(lesions.lesions, value, int(lesions.nearest.max()))[lesions.nearest]
+
+    contrast = of_nearest(lambda lesion: lesion.contrast_hu[of_phase])
+    contrast += of_nearest(lambda lesion: lesion.mottle_hu) * coarse
+    if phase is not Phase.NATIVE:
+        contrast += of_nearest(lambda lesion: lesion.rim_hu) * np.exp(-(((lesions.depth - 0.14) / 0.10) ** 2))
+    contrast -= of_nearest(lambda lesion: lesion.necrosis_hu) * np.clip(2.5 * (lesions.depth - 0.55), 0, 1)
+    fade_mm = np.maximum(of_nearest(lambda lesion: lesion.fade_mm), 0.1)
+    weight = np.clip(0.5 + lesions.edge_mm / fade_mm, 0, 1)
+    is_parenchyma = anatomy.organs.array[anatomy.liver.array] == Organ.LIVER
+    texture = np.where(is_parenchyma, hu - liver_hu, 0)  # lesions displace vessels
+    return hu + weight * (liver_hu + contrast + texture - hu)

@@ -11,8 +11,9 @@ from pathlib import Path
 import pydicom
 
 from nen_imaging.phantom.anatomy import Anatomy, digital_patient
+from nen_imaging.phantom.course import course
 from nen_imaging.phantom.dicom_writer import write_ct_series, write_pet_series
-from nen_imaging.phantom.lesions import Lesion, LesionMap, course
+from nen_imaging.phantom.lesions import Lesion, LesionMap
 from nen_imaging.phantom.scanner import CtScanner
 from nen_imaging.phantom.series_options import PatientTags
 from nen_imaging.phantom.staging import Staging, staging
@@ -98,7 +99,7 @@ def course_of(plan: PatientPlan, anatomy: Anatomy) -> list[LesionMap]:
 
 
 def _plain(lesion: Lesion) -> Lesion:
-    return replace(lesion, contrast_hu=(-15.0, -20.0, -50.0), rim_hu=0.0, necrosis_hu=0.0, edge=0.1)
+    return replace(lesion, contrast_hu=(-15.0, -20.0, -50.0), rim_hu=0.0, necrosis_hu=0.0, fade_mm=1.5)
 
 
 def _write_staging(study: Path, plan: PatientPlan, date: dt.date, number: int, scanned: Staging) -> set[str]:

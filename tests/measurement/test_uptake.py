@@ -13,7 +13,8 @@ from nen_imaging.measurement.pet_grid import share_inside
 from nen_imaging.measurement.reference import Uptake, healthy_liver
 from nen_imaging.measurement.uptake import measure_uptake, suv_statistics, tumour_volume
 from nen_imaging.phantom.anatomy import digital_patient
-from nen_imaging.phantom.lesions import lesion_map, new_lesions
+from nen_imaging.phantom.course import new_lesions
+from nen_imaging.phantom.lesions import lesion_map
 from nen_imaging.phantom.staging import staging
 from nen_imaging.volume import Volume
 from tests.measurement.shapes import ellipsoid, grid

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from nen_imaging.phantom.anatomy import digital_patient
-from nen_imaging.phantom.lesions import course, lesion_map, new_lesions
+from nen_imaging.phantom.course import course, new_lesions
+from nen_imaging.phantom.lesions import lesion_map
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +25,10 @@ def test_lesions_lie_in_the_liver_and_are_deepest_inside(patient):
     lesions = course(patient, [20], 3)[0]
     diseased = lesions.instances > 0
     assert not (diseased & ~patient.liver.array).any()
-    assert (lesions.depth[~diseased] == 0).all()
+    in_liver = diseased[patient.liver.array]
+    assert (lesions.depth[~in_liver] == 0).all()
     assert lesions.depth.max() > 0.8
+    np.testing.assert_array_equal(lesions.edge_mm > 0, in_liver)
     assert {lesion.identity for lesion in lesions.lesions} == set(np.unique(lesions.instances)) - {0}
 
 

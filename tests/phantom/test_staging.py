@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nen_imaging.phantom.anatomy import digital_patient
-from nen_imaging.phantom.lesions import course
+from nen_imaging.phantom.course import course
 from nen_imaging.phantom.organs import LIVER_ORGANS, Organ
 from nen_imaging.phantom.scanner import CtScanner, scan_ct, thick_slices
 from nen_imaging.phantom.staging import staging
