@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import difflib
 import json
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 
 class ConfigError(ValueError):
@@ -28,106 +30,170 @@ class StagingConfig(_Section):
     """Which images make one staging."""
 
     window_days: int = Field(
-        30, ge=0, le=90, description="days around the CT's date whose images belong to the staging"
+        30, ge=0, le=90, description="images up to this many days before or after a CT belong to the CT's staging"
     )
 
 
 class SelectionConfig(_Section):
-    """Which of several CT series of a staging is measured."""
+    """Which of several CT series of a staging is measured; index/series.csv shows the points of each."""
 
     preferred_phase: Literal["portal venous", "arterial", "native", "delayed"] = Field(
-        "portal venous", description="contrast phase that is preferred, as far as headers tell"
+        "portal venous", description="contrast phase that is preferred, as far as the headers name it"
     )
-    preferred_thickness_mm: float = Field(3.0, gt=0, le=10, description="slice spacing that is preferred")
+    preferred_thickness_mm: float = Field(3.0, gt=0, le=10, description="distance between slices that is preferred, mm")
 
 
 class ImportCtConfig(_Section):
-    """CT series to Hounsfield units."""
+    """From a CT series to Hounsfield units."""
 
-    spacing_tolerance_mm: float = Field(0.1, gt=0, le=2, description="largest deviation of a slice from even spacing")
+    spacing_tolerance_mm: float = Field(
+        0.1, gt=0, le=2, description="slices may lie this far off an even spacing, mm; beyond it the series is uneven"
+    )
     resample_uneven: bool = Field(
-        False, description="resample a series of uneven spacing (gaps below 2 slices) instead of refusing it"
+        False,
+        description="interpolate an uneven series to even slices instead of refusing it; missing slices are refused",
     )
 
 
 class ImportPetConfig(_Section):
-    """PET series to SUVbw."""
+    """From a PET series to SUVbw."""
 
-    spacing_tolerance_mm: float = Field(0.1, gt=0, le=2, description="largest deviation of a slice from even spacing")
+    spacing_tolerance_mm: float = Field(
+        0.1, gt=0, le=2, description="slices may lie this far off an even spacing, mm; beyond it the series is refused"
+    )
 
 
 class SegmentConfig(_Section):
-    """The network."""
+    """The network that finds liver and lesions."""
 
-    model: str | None = Field(None, description="bundle of models/registry.yaml; empty: its default")
+    model: str | None = Field(
+        None, description="name of a bundle in models/registry.yaml; null: the one that is marked as default there"
+    )
 
 
 class MeasureConfig(_Section):
-    """Loads and lesions."""
+    """What counts as a lesion, and what goes into the load."""
 
-    minimum_diameter_mm: float = Field(4.0, ge=0, description="a component below this longest diameter is not a lesion")
-    minimum_voxels: int = Field(3, ge=1, description="a component below this number of voxels is not a lesion")
-    cyst_below_hu: float = Field(20.0, description="a lesion of lower mean HU is flagged probable_cyst")
-    exclude_probable_cysts: bool = Field(False, description="leave probable cysts out of the load")
-    plausible_liver_ml: tuple[float, float] = Field((600.0, 6000.0), description="liver volumes outside are flagged")
+    minimum_diameter_mm: float = Field(
+        4.0, ge=0, description="a spot with a smaller longest diameter (in 3-D, mm) is no lesion and counts as liver"
+    )
+    minimum_voxels: int = Field(3, ge=1, description="a spot of fewer voxels is no lesion and counts as liver")
+    cyst_below_hu: float = Field(
+        20.0, description="an even lesion with a mean below this (HU) is called a probable cyst in lesions.csv"
+    )
+    exclude_probable_cysts: bool = Field(
+        False, description="leave probable cysts out of the load; load.json tells the load without them in any case"
+    )
+    plausible_liver_ml: tuple[float, float] = Field(
+        (600.0, 6000.0), description="a liver smaller or larger than this (ml) is flagged: look at qc.png"
+    )
 
 
 class UptakeConfig(_Section):
-    """SSR uptake per lesion."""
+    """Uptake of the SSR tracer per lesion, on the PET."""
 
     threshold_rule: Literal["relative", "liver", "fixed"] = Field(
-        "relative", description="rule of the SSR tumour volume"
+        "relative",
+        description="what belongs to the SSR tumour volume of a lesion: uptake from a share of its SUVmax (relative), "
+        "from the liver's SUVmean + 2 SD (liver), from an SUV (fixed)",
     )
-    relative_percent: float = Field(45.0, gt=0, lt=100, description="rule relative: share of the lesion's SUVmax")
-    fixed_suv: float = Field(10.0, gt=0, description="rule fixed: SUVbw")
+    relative_percent: float = Field(
+        45.0, gt=0, lt=100, description="with rule relative: percent of the lesion's SUVmax"
+    )
+    fixed_suv: float = Field(10.0, gt=0, description="with rule fixed: SUVbw")
     iso_percent: float = Field(
-        20.0, ge=0, lt=100, description="modified Krenning 2: within this of the liver's SUVmean"
+        20.0,
+        ge=0,
+        lt=100,
+        description="uptake within this many percent of the liver's counts as equal to it (modified Krenning 2)",
     )
-    pet_fwhm_mm: float = Field(6.0, gt=0, description="resolution of the PET, full width at half maximum")
-    minimum_reference_ml: float = Field(50.0, gt=0, description="healthy liver that must remain as a reference")
+    pet_fwhm_mm: float = Field(
+        6.0,
+        gt=0,
+        description="resolution of the PET (full width at half maximum, mm): lesions smaller than twice this are marked "
+        "partial_volume, healthy liver is measured this far from its edge",
+    )
+    minimum_reference_ml: float = Field(
+        50.0,
+        gt=0,
+        description="healthy liver (ml) that must remain away from lesions, else no lesion is compared with it",
+    )
 
 
 class FollowConfig(_Section):
-    """Lesions over time."""
+    """Which lesion is which over time."""
 
-    new_minimum_diameter_mm: float = Field(10.0, gt=0, description="smaller new lesions are shown, not counted")
+    new_minimum_diameter_mm: float = Field(
+        10.0, gt=0, description="a new lesion with a smaller longest diameter (mm) is shown, but makes no progression"
+    )
     trusted_liver_dice: float = Field(
-        0.85, ge=0, le=1, description="alignment below this overlap of livers is not trusted"
+        0.85,
+        ge=0,
+        le=1,
+        description="aligned livers that overlap less (Dice) are not trusted: nothing new is counted there",
     )
     trusted_surface_distance_mm: float = Field(
-        8.0, gt=0, description="alignment with liver surfaces farther apart than this, on average, is not trusted"
+        8.0, gt=0, description="aligned livers whose surfaces lie farther apart on average (mm) are not trusted either"
     )
     match_overlap: float = Field(
-        0.5, gt=0, le=1, description="share of a lesion inside another that makes it a part of it"
+        0.5,
+        gt=0,
+        le=1,
+        description="a lesion with this share of its volume inside another is a part of it (merged, split)",
     )
     edge_overlap: float = Field(
-        0.25, gt=0, le=1, description="share of the smaller lesion inside the other from which two may be one"
+        0.25,
+        gt=0,
+        le=1,
+        description="two lesions may be the same one if this share of the smaller lies inside the other",
     )
     edge_distance: float = Field(
-        0.5, ge=0, le=2, description="or centroids closer than this times their mean diameter, beyond the uncertainty"
+        0.5,
+        ge=0,
+        le=2,
+        description="or if their centres lie closer than this times their mean diameter (less the alignment's error)",
     )
 
 
 class ReportConfig(_Section):
-    """Responses and the table."""
+    """Responses, and the table that shows them. PD progression, PR partial response."""
 
     criterion: Literal["load", "hepatic RECIST", "volumetric"] = Field(
-        "load", description="criterion of the table's response"
+        "load", description="criterion whose response the tables show; response.csv holds all"
     )
-    load_progression_percent: float = Field(20.0, gt=0, description="relative to the nadir")
-    load_progression_points: float = Field(5.0, ge=0, description="and at least this many points of load")
-    load_response_percent: float = Field(30.0, gt=0, lt=100, description="decrease relative to the baseline")
-    recist_progression_percent: float = Field(20.0, gt=0, description="sum of diameters, relative to the nadir")
-    recist_progression_mm: float = Field(5.0, ge=0, description="and at least this increase")
-    recist_response_percent: float = Field(30.0, gt=0, lt=100, description="decrease relative to the baseline")
-    volumetric_progression_percent: float = Field(73.0, gt=0, description="lesion volume, relative to the nadir")
+    load_progression_percent: float = Field(
+        20.0, gt=0, description="load: PD needs this rise above the nadir, percent of the nadir"
+    )
+    load_progression_points: float = Field(5.0, ge=0, description="load: PD needs this rise as well, percentage points")
+    load_response_percent: float = Field(
+        30.0, gt=0, lt=100, description="load: PR needs this fall below the baseline, percent of the baseline"
+    )
+    recist_progression_percent: float = Field(
+        20.0, gt=0, description="hepatic RECIST: PD needs this rise of the sum of diameters above the nadir, percent"
+    )
+    recist_progression_mm: float = Field(5.0, ge=0, description="hepatic RECIST: PD needs this rise as well, mm")
+    recist_response_percent: float = Field(
+        30.0, gt=0, lt=100, description="hepatic RECIST: PR needs this fall of the sum below the baseline, percent"
+    )
+    volumetric_progression_percent: float = Field(
+        73.0, gt=0, description="volumetric: PD needs this rise of the lesions' volume above the nadir, percent"
+    )
     volumetric_response_percent: float = Field(
-        65.0, gt=0, lt=100, description="lesion volume, relative to the baseline"
+        65.0,
+        gt=0,
+        lt=100,
+        description="volumetric: PR needs this fall of the lesions' volume below the baseline, percent",
     )
-    maximum_targets: int = Field(5, ge=1, le=10, description="target lesions of hepatic RECIST")
-    baseline_before_days: int = Field(90, ge=0, description="a line's baseline lies at most this long before its start")
-    baseline_after_days: int = Field(30, ge=0, description="or else at most this long after it")
-    date_format: Literal["day", "month"] = Field("day", description="how dates of imaging are shown")
+    maximum_targets: int = Field(5, ge=1, le=10, description="hepatic RECIST: target lesions at most")
+    baseline_before_days: int = Field(
+        90, ge=0, description="baseline of a therapy line: the last staging before its start, at most this many days"
+    )
+    baseline_after_days: int = Field(
+        30, ge=0, description="where there is none: the first staging after its start, at most this many days"
+    )
+    date_format: Literal["day", "month"] = Field(
+        "day", description="dates in the tables: as given (day) or as MM/YYYY (month)"
+    )
 
 
 class Config(_Section):
@@ -194,8 +260,14 @@ def commented_yaml() -> str:
         lines += ["", f"# {(kind.__doc__ or '').strip()}", f"{name}:"]
         for key, field in kind.model_fields.items():
             value = json.dumps(section.default.model_dump(mode="json")[key])
-            lines.append(f"  {key}: {value}  # {field.description}")
+            lines += [f"  # {line}" for line in textwrap.wrap(_meaning(field), width=110)] + [f"  {key}: {value}"]
     return "\n".join(lines) + "\n"
+
+
+def _meaning(field: FieldInfo) -> str:
+    """What a key means, with the words it takes where these are listed."""
+    words = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+    return f"{field.description}" + (f"; one of: {', '.join(words)}" if words else "")
 
 
 def schema_yaml() -> str:
