@@ -110,7 +110,7 @@ class UptakeConfig(_Section):
     pet_fwhm_mm: float = Field(
         6.0,
         gt=0,
-        description="resolution of the PET (full width at half maximum, mm): lesions smaller than twice this are marked "
+        description="resolution of the PET (full width at half maximum, mm): lesions below twice this are marked "
         "partial_volume, healthy liver is measured this far from its edge",
     )
     minimum_reference_ml: float = Field(
