@@ -104,7 +104,8 @@ def digital_patient(
     counts = np.maximum(1, np.rint(np.array(size_mm) / spacing)).astype(int)
     x, y, z = (c + (np.arange(n) + 0.5) * s for c, n, s in zip(corner, counts, spacing, strict=True))
     build = Build.drawn(rng)
-    canvas = Canvas.empty(Lattice((x, y, z)), rng, bend_mm=rng.uniform(*ranges.bend_mm))
+    bend_mm = np.random.default_rng([seed, 5]).uniform(*ranges.bend_mm)
+    canvas = Canvas.empty(Lattice((x, y, z)), rng, bend_mm)
     shape = _paint_body(canvas, build, rng, liver_volume_ml or rng.uniform(*ranges.liver_volume_ml))
     affine = np.diag([*spacing, 1.0])
     affine[:3, 3] = x[0], y[0], z[0]

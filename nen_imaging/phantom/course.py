@@ -23,7 +23,7 @@ def new_lesions(
     centres = places @ anatomy.liver.affine[:3, :3].T + anatomy.liver.affine[:3, 3]
     patients_own = np.array([rng.uniform(-25, -6), rng.uniform(-30, 45), rng.uniform(-65, -22)])
     rim, necrosis = rng.uniform(0, 35) * (rng.uniform() < 0.4), rng.uniform(0, 25) * (rng.uniform() < 0.4)
-    mottle, fade_mm = rng.uniform(0, 8), rng.uniform(*anatomy.ranges.lesion_fade_mm)
+    mottle = rng.uniform(0, 8)
     lesions = []
     for number, centre in enumerate(centres):
         contrast = patients_own + rng.normal(0, [3, 8, 7])
@@ -38,7 +38,7 @@ def new_lesions(
                 contrast_hu=(float(contrast[0]), float(contrast[1]), float(contrast[2])),
                 rim_hu=rim * rng.uniform(0.5, 1.2),
                 necrosis_hu=necrosis * rng.uniform(0.3, 1.3),
-                fade_mm=fade_mm,
+                fade_mm=rng.uniform(*anatomy.ranges.lesion_fade_mm),
                 uptake=rng.uniform(2.0, 6.0) if hot else rng.uniform(0.2, 0.7),
                 mottle_hu=mottle,
             )
