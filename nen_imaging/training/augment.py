@@ -40,7 +40,7 @@ def make_variant(case: Case, recipe: LesionRecipe, rng: np.random.Generator) -> 
     if rng.random() < share:
         hu, label = add_lesions(hu, label, case.image.spacing_mm, rng, recipe)
     if rng.random() < recipe.phase_share:
-        hu = change_phase(hu, label, rng, recipe.wash_in_share)
+        hu = change_phase(hu, label, rng, recipe)
     return Variant(
         hu,
         label,
@@ -61,7 +61,7 @@ def _reference_hu(hu: NDArray[np.float32], label: NDArray[np.uint8], rng: np.ran
 
 
 def change_phase(
-    hu: NDArray[np.float32], label: NDArray[np.uint8], rng: np.random.Generator, wash_in_share: float
+    hu: NDArray[np.float32], label: NDArray[np.uint8], rng: np.random.Generator, recipe: LesionRecipe
 ) -> NDArray[np.float32]:
     """Another contrast phase or a fatty liver: liver, its vessels and its lesions shift against all else.
 
@@ -77,7 +77,8 @@ def change_phase(
         vessels = np.maximum(smooth - 18.0, 0.0) * (liver - lesion).clip(0, 1)
         hu = hu - rng.uniform(0.3, 1.6) * vessels
     hu = hu + rng.uniform(-50.0, 30.0) * liver
-    if (label == LESION).any() and rng.random() < wash_in_share:  # wash-in: lesions, real ones too, become bright
+    washes_in = rng.random() < recipe.wash_in_share
+    if washes_in and 0 < (label == LESION).sum() <= recipe.bright_below_percent / 100 * (label > 0).sum():
         contrast = float(np.median(hu[label == LESION])) - parenchyma_hu(hu, label)
         hu = hu + (rng.uniform(15.0, 80.0) - contrast) * lesion
     return hu.astype(np.float32)

@@ -50,9 +50,9 @@ def draw_load(recipe: LesionRecipe, rng: np.random.Generator) -> float:
     return float(np.exp(rng.uniform(low, high)))
 
 
-def draw_appearance(recipe: LesionRecipe, rng: np.random.Generator) -> Appearance:
+def draw_appearance(recipe: LesionRecipe, rng: np.random.Generator, load_percent: float = 0.0) -> Appearance:
     """One patient's kind of lesion."""
-    bright = rng.random() < recipe.hyperdense_share
+    bright = rng.random() < recipe.hyperdense_share and load_percent <= recipe.bright_below_percent
     contrast_hu = rng.uniform(*(recipe.hyperdense_hu if bright else recipe.hypodense_hu))
     rim_hu = rng.uniform(10.0, 60.0) * (rng.random() < recipe.rim_share)
     return Appearance(
@@ -85,9 +85,10 @@ def add_lesions(
     inside = np.flatnonzero(liver)
     if inside.size == 0:
         return image, label
-    target = (load_percent if load_percent is not None else draw_load(recipe, rng)) / 100.0 * inside.size
+    load_percent = draw_load(recipe, rng) if load_percent is None else load_percent
+    target = load_percent / 100.0 * inside.size
     planned = int(np.exp(rng.uniform(0.0, np.log(recipe.maximum_count + 1))))
-    look = draw_appearance(recipe, rng)
+    look = draw_appearance(recipe, rng, load_percent)
     healthy = image[label == LIVER]
     base_hu = float(np.median(healthy if healthy.size else image[liver]))
     neighbours = uniform_filter(

@@ -55,6 +55,11 @@ class LesionRecipe(_Part):
     low_load_percent: tuple[float, float] = (0.1, 12.0)
     high_load_percent: tuple[float, float] = (12.0, 75.0)
     hyperdense_share: float = Field(0.15, ge=0, le=1)
+    bright_below_percent: float = Field(
+        25.0,
+        description="bright lesions up to this load only: beyond, a bright tumour beside dark parenchyma looks like "
+        "parenchyma beside a dark tumour, which is far more frequent",
+    )
     hypodense_hu: tuple[float, float] = (-80.0, -12.0)
     hyperdense_hu: tuple[float, float] = (15.0, 80.0)
     subcapsular_share: float = 0.35

@@ -84,3 +84,10 @@ def test_a_training_begins_with_plain_dark_lesions_and_ends_with_the_recipe():
     assert begin.hypodense_hu[1] < half.hypodense_hu[1] < end.hypodense_hu[1]
     looks = [draw_appearance(begin, np.random.default_rng(seed)) for seed in range(50)]
     assert max(look.contrast_hu for look in looks) <= begin.hypodense_hu[1]
+
+
+def test_large_loads_are_never_bright():
+    looks = [draw_appearance(RECIPE, np.random.default_rng(seed), load_percent=40.0) for seed in range(60)]
+    assert max(look.contrast_hu for look in looks) < 0
+    few = [draw_appearance(RECIPE, np.random.default_rng(seed), load_percent=5.0) for seed in range(60)]
+    assert max(look.contrast_hu for look in few) > 0
