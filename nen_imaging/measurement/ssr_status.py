@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-MOSTLY = 0.95  # of the evaluable lesion volume: above it a staging is positive, below its complement negative
+MOSTLY = 0.95  # of the evaluable lesion volume: a status that holds for as much is the staging's
 Row = Mapping[str, Any]
 
 
@@ -57,21 +57,26 @@ def status_of(
 def totals(lesions: Sequence[tuple[Row, float]]) -> dict[str, Any]:
     """Sums over lesions, given as rows with their CT volume in ml.
 
+    SSR-negative lesions count in no SSR-TV or TL-SSR: a relative threshold finds a hottest part even in a cold one.
     Hottest by SUVmax, coldest by SUVmean, both among evaluable lesions, whose volume is also what the negative share
     and the status rest on. Where there are lesions but none is evaluable, the sums are missing and not 0.
     """
     evaluable = [(row, volume) for row, volume in lesions if row["status"] != "not evaluable"]
+    with_receptors = [(row, volume) for row, volume in evaluable if row["status"] != "negative"]
     volume_ml = sum(volume for _, volume in evaluable)
     share = {
         status: sum(volume for row, volume in evaluable if row["status"] == status) / volume_ml if volume_ml else None
-        for status in ("positive", "negative")
+        for status in ("positive", "iso", "negative")
     }
     return {
-        **{name: _sum(evaluable, name) if evaluable or not lesions else None for name in ("ssr_tv_ml", "tl_ssr_ml")},
+        **{
+            name: _sum(with_receptors, name) if evaluable or not lesions else None
+            for name in ("ssr_tv_ml", "tl_ssr_ml")
+        },
         "hottest_lesion": max(evaluable, key=lambda pair: pair[0]["suv_max"])[0]["lesion"] if evaluable else None,
         "coldest_lesion": min(evaluable, key=lambda pair: pair[0]["suv_mean"])[0]["lesion"] if evaluable else None,
         "ssr_negative_share_percent": None if share["negative"] is None else round(100 * share["negative"], 3),
-        "ssr_status": _overall(share["positive"]),
+        "ssr_status": _overall(share),
     }
 
 
@@ -79,9 +84,9 @@ def _sum(lesions: Sequence[tuple[Row, float]], name: str) -> float:
     return round(sum((row.get(name) or 0.0 for row, _ in lesions), 0.0), 3)
 
 
-def _overall(positive_share: float | None) -> str:
-    if positive_share is None:
+def _overall(share: Mapping[str, float | None]) -> str:
+    """The status of (almost) all the evaluable volume, or mixed."""
+    known = {status: value for status, value in share.items() if value is not None}
+    if not known:
         return "not evaluable"
-    if positive_share >= MOSTLY:
-        return "positive"
-    return "negative" if positive_share <= 1 - MOSTLY else "mixed"
+    return next((status for status, value in known.items() if value >= MOSTLY), "mixed")

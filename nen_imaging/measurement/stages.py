@@ -53,4 +53,4 @@ def _uptake(call: StageCall) -> Outcome:
 
 
 MEASURE = Stage("measure", 2, _measure)
-UPTAKE = Stage("uptake", 2, _uptake)
+UPTAKE = Stage("uptake", 3, _uptake)

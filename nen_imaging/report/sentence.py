@@ -64,6 +64,8 @@ def ssr_part(staging: StagingResult) -> str:
         return "SSR status of liver metastases not evaluable."
     share = totals.get("ssr_negative_share_percent")
     detail = f" ({share:.0f} % of the load SSR-negative)" if status == "mixed" and share is not None else ""
+    if status == "iso":
+        return "Liver metastases take up about as much as the liver (SSR-iso)."
     return f"Liver metastases SSR-{status}{detail}."
 
 

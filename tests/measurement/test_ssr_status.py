@@ -48,8 +48,9 @@ def lesion(number, status, suv=5.0):
 
 @pytest.mark.parametrize(
     ("statuses", "overall", "negative_share"),
-    [(["positive", "positive"], "positive", 0), (["negative", "iso"], "negative", 50),
+    [(["positive", "positive"], "positive", 0), (["negative", "iso"], "mixed", 50),
      (["positive", "negative"], "mixed", 50), (["positive", "not evaluable"], "positive", 0),
+     (["iso", "iso"], "iso", 0), (["negative", "not evaluable"], "negative", 100),
      (["not evaluable"], "not evaluable", None), ([], "not evaluable", None)],
 )  # fmt: skip
 def test_the_staging_is_what_its_lesion_volume_is(statuses, overall, negative_share):
@@ -57,10 +58,15 @@ def test_the_staging_is_what_its_lesion_volume_is(statuses, overall, negative_sh
     assert (found["ssr_status"], found["ssr_negative_share_percent"]) == (overall, negative_share)
 
 
-def test_totals_are_sums_over_evaluable_lesions():
-    rows = [lesion(1, "positive", 30.0), lesion(2, "negative", 2.0), lesion(3, "not evaluable", 99.0)]
+def test_totals_are_sums_over_evaluable_lesions_that_are_not_negative():
+    rows = [
+        lesion(1, "positive", 30.0),
+        lesion(2, "negative", 2.0),
+        lesion(3, "not evaluable", 99.0),
+        lesion(4, "iso", 5.0),
+    ]
     found = totals([(row, 10.0) for row in rows])
-    assert (found["ssr_tv_ml"], found["tl_ssr_ml"]) == (4, 64)
+    assert (found["ssr_tv_ml"], found["tl_ssr_ml"]) == (4, 70)
     assert (found["hottest_lesion"], found["coldest_lesion"]) == (1, 2)
 
 
