@@ -2,9 +2,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install lint test test-all config wheel clean
+.PHONY: install demo lint test test-all config wheel clean
 
 install: $(VENV)/installed
+
+# DEMO="--seed 2 --open" gives another patient, and opens the report.
+demo: install
+	$(BIN)/nen-imaging demo $(DEMO)
 
 # Plain torch from constraints.txt: the CPU build where the index or the platform offers one.
 $(VENV)/installed: pyproject.toml constraints.txt

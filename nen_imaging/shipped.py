@@ -8,7 +8,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def shipped(name: str) -> Path:
-    """The path of `Snakefile`, `config`, `profiles` or `models`.
+    """The path of `Snakefile`, `config`, `profiles`, `models` or `sample_data`.
 
     Raises FileNotFoundError where neither the clone nor the wheel has it: the installation is broken.
     """

@@ -48,7 +48,7 @@ class Lesion:
 
 @dataclass(frozen=True)
 class Place:
-    """A ball of the liver that is kept free of lesions without a radius of their own."""
+    """A ball of the liver, the deeper the harder to enter for lesions without a radius of their own."""
 
     centre_mm: tuple[float, float, float]
     radius_mm: float
@@ -90,7 +90,7 @@ def lesion_map(
     distance, nearest = _nearest(points, [lesion for lesion in lesions if lesion.radius_mm is None])
     for place in reserved:
         away = np.linalg.norm(points - np.array(place.centre_mm, np.float32), axis=1) / np.float32(place.radius_mm)
-        distance *= 1 + 30 * np.clip(1 - away, 0, 1)
+        distance *= 1 + 6 * np.clip(1 - away, 0, 1) ** 2
     fill = round(load_percent / 100 * len(points)) - int(np.count_nonzero(own_distance < 1))
     scale = _quantile_of_count(np.where(own_distance < 1, np.inf, distance), fill)
     size_mm = by_identity(lesions, lambda lesion: lesion.size if lesion.radius_mm is None else lesion.radius_mm)

@@ -32,6 +32,7 @@ class Organ(IntEnum):
     TABLE = 23
     SKIN = 24
     LUNG_VESSEL = 25
+    PRIMARY = 26
 
 
 LIVER_ORGANS = (Organ.LIVER, Organ.PORTAL_VEIN, Organ.HEPATIC_VEIN)

@@ -35,6 +35,7 @@ SUV = {
     Organ.BOWEL: 2.4,
     Organ.PANCREAS: 3.5,
     Organ.GALLBLADDER: 1.0,
+    Organ.PRIMARY: 24.0,
 }
 MUSCLE_SUV = 0.7
 

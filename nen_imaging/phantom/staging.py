@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
 
 from nen_imaging.phantom.anatomy import Anatomy
 from nen_imaging.phantom.course import course
@@ -12,7 +14,7 @@ from nen_imaging.phantom.lesions import LesionMap
 from nen_imaging.phantom.pet import scan_pet, true_suv
 from nen_imaging.phantom.scanner import CtScanner, scan_ct, thick_slices
 from nen_imaging.phantom.tissue import Phase, hounsfield_units
-from nen_imaging.volume import Volume
+from nen_imaging.volume import FloatArray, Volume
 
 
 @dataclass(frozen=True)
@@ -90,16 +92,31 @@ def _plausible_count(load_percent: float, rng: np.random.Generator) -> int:
 
 
 def _truth_on_slices(anatomy: Anatomy, lesions: LesionMap, scanner: CtScanner) -> tuple[Volume, Volume]:
-    """Labels and identities where more than half of a voxel is liver, or lesion."""
+    """Labels and identities where more than half of a voxel is liver, or lesion; the load stays as it was painted."""
     thickness_mm = scanner.slice_thickness_mm
     liver = thick_slices(anatomy.liver, thickness_mm)
     lesion = thick_slices(anatomy.liver.with_array(lesions.instances > 0), thickness_mm)
-    inside, diseased = liver.array.astype(float) >= 0.5, lesion.array.astype(float) >= 0.5
-    labels = np.where(inside & diseased, 2, inside).astype(np.uint8)
+    inside = _share(liver) > 0.5
+    painted = np.count_nonzero(lesions.instances) / max(1, np.count_nonzero(anatomy.liver.array))
+    labels = inside.astype(np.uint8)
+    labels[inside] += _highest(_share(lesion)[inside], round(painted * np.count_nonzero(inside)))
     count = round(liver.spacing_mm[2] / anatomy.liver.spacing_mm[2])
     slabs = lesions.instances[:, :, : liver.shape[2] * count].reshape(*labels.shape, count)
     identities = np.where(labels == 2, slabs.max(axis=3), 0).astype(np.uint16)
     return liver.with_array(labels), liver.with_array(identities)
+
+
+def _share(mask: Volume) -> FloatArray:
+    """How much of a voxel is inside; of two alike, the one with more of it around in the slice has more."""
+    array = mask.array.astype(np.float32)
+    return array + 0.01 * (ndimage.uniform_filter(array, (3, 3, 1)) - 0.5)
+
+
+def _highest(values: FloatArray, count: int) -> NDArray[np.bool_]:
+    """Where the `count` highest values are; none of 0 and below."""
+    if count == 0:
+        return np.zeros(values.shape, bool)
+    return values >= max(float(np.partition(values, -count)[-count]), 0.01)
 
 
 def _truth(labels: Volume, instances: Volume, suv_of_lesion: dict[int, float]) -> Truth:

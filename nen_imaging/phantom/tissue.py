@@ -53,6 +53,7 @@ HOUNSFIELD: dict[Organ, tuple[tuple[float, float, float], float]] = {
     Organ.PANCREAS: ((40, 95, 90), 8),
     Organ.TABLE: ((-90, -90, -90), 50),
     Organ.SKIN: ((20, 25, 30), 5),
+    Organ.PRIMARY: ((42, 125, 105), 0),
 }
 MOTTLE_MM = 9.0
 """Grain of the coarse texture inside lesions."""
