@@ -1,0 +1,98 @@
+"""A labelled CT of a data set: what every adapter delivers, whatever lies on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nen_imaging.contract import Refusal
+from nen_imaging.validation.metrics import LESION, LIVER
+from nen_imaging.validation.orientation import anatomy_objections
+from nen_imaging.volume import GridMismatchError, Volume, require_same_grid
+
+
+@dataclass(frozen=True)
+class LabelledCt:
+    """A CT (int16 HU) and its truth (uint8: 1 liver, 2 lesion) on one grid.
+
+    ``notes`` are what a person should know of how they were read. ``exact`` holds figures of the truth that the label
+    map cannot give, where they are known (see `phantom_cases`).
+    """
+
+    ct: Volume
+    truth: Volume
+    notes: tuple[str, ...] = ()
+    exact: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case of a data set, not yet read.
+
+    ``name`` is the data set's own number or name. ``known_as`` are names of the patient and scan elsewhere: by them one
+    finds out whether a network was trained on it. Where ``lesions_labelled`` is false the truth has no lesions because
+    nobody drew them, not because there are none.
+    """
+
+    name: str
+    read: Callable[[], LabelledCt]
+    files: tuple[Path, ...] = ()
+    known_as: tuple[str, ...] = ()
+    lesions_labelled: bool = True
+    whole_liver: bool = True
+
+    @property
+    def fingerprint(self) -> list[list[Any]]:
+        """Name, size and time of each file: another truth or image under the same name is another case."""
+        found = [(path.name, path.stat()) for path in self.files if path.exists()]
+        return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in found]
+
+
+def labelled(ct: Volume, truth: Volume, notes: tuple[str, ...] = (), **known: Any) -> LabelledCt:  # noqa: ANN401
+    """Join a CT and its labels, after a look at grid, label codes and orientation.
+
+    Raises Refusal ``truth.unusable`` where the grids differ, a code is none of 0, 1, 2, or nothing is labelled.
+    """
+    labels, told = on_grid_of(ct, truth)
+    codes = np.unique(labels.array)
+    if not np.isin(codes, (0, LIVER, LESION)).all():
+        shown = ", ".join(f"{code:g}" for code in codes[:8])
+        raise Refusal("truth.unusable", f"The labels hold the codes {shown}; 0, 1 (liver) and 2 (lesion) are known.")
+    if not codes.any():
+        raise Refusal("truth.unusable", "The label map is empty: it shows no liver.")
+    labels = labels.with_array(labels.array.astype(np.uint8))
+    return LabelledCt(ct, labels, (*notes, *told, *anatomy_objections(ct, labels)), **known)
+
+
+def on_grid_of(ct: Volume, truth: Volume) -> tuple[Volume, tuple[str, ...]]:
+    """The labels in the CT's own axes; where only the affines disagree they are taken voxel by voxel, and that is told.
+
+    Raises Refusal ``truth.unusable`` where the shapes differ as well.
+    """
+    if _same_grid(ct, truth):
+        return ct.with_array(truth.array), ()
+    turned = truth.oriented(_codes(ct))
+    if _same_grid(ct, turned):
+        return ct.with_array(turned.array), ()
+    if ct.shape == truth.shape:
+        note = "The labels' affine differs from the image's: they were taken voxel by voxel, as the challenge does."
+        return ct.with_array(truth.array), (note,)
+    raise Refusal("truth.unusable", f"The image has {ct.shape} voxels, the labels {truth.shape}.")
+
+
+def _same_grid(first: Volume, second: Volume) -> bool:
+    try:
+        require_same_grid(first, second, tolerance_mm=0.1)
+    except GridMismatchError:
+        return False
+    return True
+
+
+def _codes(volume: Volume) -> str:
+    import nibabel
+
+    return "".join(nibabel.aff2axcodes(volume.affine))

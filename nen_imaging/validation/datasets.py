@@ -1,0 +1,231 @@
+"""The public data sets: one small adapter each, which finds the cases of a folder and says how each is read.
+
+An adapter takes the root folder and returns `Case` objects in order; it reads nothing yet. What lies on disk is what
+the data set's publisher distributes.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from nen_imaging.validation.cases import Case
+from nen_imaging.validation.phantom_cases import phantom_cases
+from nen_imaging.validation.readers import (
+    read_chaos,
+    read_ircadb,
+    read_lits,
+    read_nifti_pair,
+    read_organ,
+    read_tcia,
+)
+
+LITS_OF_IRCADB = 27
+"""Case k of 3D-IRCADb-01 is case 27 + k of LiTS (proven mask by mask for 1 to 19)."""
+MSD_LABELS = {"0": "background", "1": "liver", "2": "cancer"}
+_TRUE, _FALSE = ("", "yes", "true", "1"), ("no", "false", "0")
+
+
+class DatasetError(ValueError):
+    """A data set is not where, or not what, it was said to be."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set by the name that the command line uses; ``about`` says what is looked for under its root."""
+
+    title: str
+    about: str
+    find: Callable[[Path], list[Case]]
+
+
+def find_cases(name: str, root: Path) -> list[Case]:
+    """All cases of a data set, in order.
+
+    Raises DatasetError for an unknown name, a folder that is not there, or one without a case.
+    """
+    if name not in DATASETS:
+        raise DatasetError(f"There is no data set {name!r}; known: {', '.join(DATASETS)}.")
+    dataset = DATASETS[name]
+    if not root.exists():
+        raise DatasetError(f"There is no {root}.")
+    cases = dataset.find(root)
+    if not cases:
+        raise DatasetError(f"No case of {dataset.title} in {root}. Looked for: {dataset.about}.")
+    double = {case.name for case in cases if [other.name for other in cases].count(case.name) > 1}
+    if double:
+        raise DatasetError(f"{root} holds these cases twice: {', '.join(sorted(double))}.")
+    return cases
+
+
+def _lits(root: Path) -> list[Case]:
+    images = _numbered(root, r"volume-(\d+)\.nii(\.gz)?")
+    labels = _numbered(root, r"segmentation-(\d+)\.nii(\.gz)?")
+    return [
+        Case(
+            str(number),
+            partial(read_lits, images.get(number), labels.get(number)),
+            _present(images.get(number), labels.get(number)),
+            known_as=_lits_names(number),
+        )
+        for number in sorted({*images, *labels})
+        if number in labels  # the test batch has no public truth
+    ]
+
+
+def _msd(root: Path) -> list[Case]:
+    description = root / "dataset.json"
+    if description.is_file():
+        labels = json.loads(description.read_text("utf-8")).get("labels", MSD_LABELS)
+        if {key: str(name).lower() for key, name in labels.items()} != MSD_LABELS:
+            raise DatasetError(f"{description} gives the labels {labels}; Task03_Liver has {MSD_LABELS}.")
+    images = _numbered(root / "imagesTr", r"liver_(\d+)\.nii(\.gz)?")
+    labels_of = _numbered(root / "labelsTr", r"liver_(\d+)\.nii(\.gz)?")
+    return [
+        Case(
+            str(number),
+            partial(read_nifti_pair, images.get(number), labels_of[number]),
+            _present(images.get(number), labels_of[number]),
+            known_as=_lits_names(number),
+        )
+        for number in sorted(labels_of)
+    ]
+
+
+def _ircadb(root: Path) -> list[Case]:
+    found: dict[int, tuple[Path, str]] = {}
+    for path in sorted([*root.glob("*"), *root.glob("3Dircadb1/*")]):
+        match = re.fullmatch(r"3Dircadb1\.(\d+)(\.zip)?", path.name)
+        if match:
+            found.setdefault(int(match[1]), (path, ""))
+        elif path.name == "3Dircadb1.zip" and path.is_file():
+            with zipfile.ZipFile(path) as archive:
+                parts = {part for name in archive.namelist() for part in name.split("/")}
+            for part in sorted(parts):
+                inside = re.fullmatch(r"3Dircadb1\.(\d+)(\.zip)?", part)
+                if inside:
+                    found.setdefault(int(inside[1]), (path, part))
+    return [
+        Case(
+            str(number),
+            partial(read_ircadb, path, part),
+            _content(path),
+            known_as=(f"3D-IRCADb-01 #{number}", f"LiTS {LITS_OF_IRCADB + number}"),
+        )
+        for number, (path, part) in sorted(found.items())
+    ]
+
+
+def _chaos(root: Path) -> list[Case]:
+    folders = {
+        folder.parent.name: folder.parent
+        for pattern in ("*/DICOM_anon", "CT/*/DICOM_anon", "*/CT/*/DICOM_anon", "DICOM_anon")
+        for folder in root.glob(pattern)
+    }
+    return [
+        Case(
+            name,
+            partial(read_chaos, folder),
+            _content(folder),
+            known_as=(f"CHAOS CT set {name}",),
+            lesions_labelled=True,  # healthy donors: there are none
+        )
+        for name, folder in sorted(folders.items(), key=lambda item: _natural(item[0]))
+    ]
+
+
+def _totalsegmentator(root: Path) -> list[Case]:
+    return [
+        Case(
+            folder.name,
+            partial(read_organ, folder / "ct.nii.gz", folder / "segmentations" / "liver.nii.gz"),
+            _present(folder / "ct.nii.gz", folder / "segmentations" / "liver.nii.gz"),
+            known_as=(f"TotalSegmentator {folder.name}",),
+            lesions_labelled=False,
+            whole_liver=False,  # many of its images show a part of the body
+        )
+        for folder in sorted(root.glob("s[0-9]*"))
+        if folder.is_dir()
+    ]
+
+
+def _tcia(root: Path) -> list[Case]:
+    return [
+        Case(folder.name, partial(read_tcia, folder), _content(folder), known_as=(folder.name,))
+        for folder in sorted(path for path in root.iterdir() if path.is_dir() and path.name[0] != ".")
+    ]
+
+
+def _csv(root: Path) -> list[Case]:
+    table = root if root.is_file() else root / "cases.csv"
+    if not table.is_file():
+        raise DatasetError(f"There is no {table}: a CSV with the columns case, image, label.")
+    with table.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    missing = {"case", "image", "label"} - set(rows[0] if rows else {"case", "image", "label"})
+    if missing:
+        raise DatasetError(f"{table} has no column {' and no '.join(sorted(missing))}.")
+    cases = []
+    for number, row in enumerate(rows, start=2):
+        image, label = (table.parent / row[key] for key in ("image", "label"))
+        known_as = tuple(filter(None, [row["case"], row.get("patient")]))
+        whole, lesions = (_flag(row, key, f"{table.name}, row {number}") for key in ("whole_liver", "lesions_labelled"))
+        read = partial(read_nifti_pair, image, label)
+        cases.append(Case(row["case"], read, _present(image, label), known_as, lesions, whole))
+    return cases
+
+
+DATASETS = {
+    "lits": Dataset("LiTS", "volume-N.nii[.gz] and segmentation-N.nii[.gz], in one folder or several", _lits),
+    "msd": Dataset("MSD Task03_Liver", "imagesTr/liver_N.nii.gz and labelsTr/liver_N.nii.gz", _msd),
+    "ircadb": Dataset("3D-IRCADb-01", "3Dircadb1.N with PATIENT_DICOM and MASKS_DICOM, zipped or not", _ircadb),
+    "chaos": Dataset("CHAOS CT", "N/DICOM_anon and N/Ground", _chaos),
+    "totalsegmentator": Dataset(
+        "TotalSegmentator", "sNNNN/ct.nii.gz and sNNNN/segmentations/liver.nii.gz", _totalsegmentator
+    ),
+    "tcia": Dataset("TCIA, CT with DICOM SEG", "a folder per patient with a CT series and a SEG of liver", _tcia),
+    "csv": Dataset("a table of cases", "a CSV: case, image, label[, whole_liver, lesions_labelled, patient]", _csv),
+    "phantom": Dataset("digital patients", "nothing: they are drawn from seeds", phantom_cases),
+}
+
+
+def _numbered(folder: Path, pattern: str) -> dict[int, Path]:
+    """Files below a folder by the number in their name; DatasetError where a number is there twice."""
+    found: dict[int, Path] = {}
+    for path in sorted(folder.rglob("*.nii*")):
+        match = re.fullmatch(pattern, path.name)
+        if match and int(match[1]) in found:
+            raise DatasetError(f"{path.name} lies in {path.parent} and in {found[int(match[1])].parent}.")
+        if match:
+            found[int(match[1])] = path
+    return found
+
+
+def _lits_names(number: int) -> tuple[str, ...]:
+    of_ircadb = number - LITS_OF_IRCADB
+    return (f"LiTS {number}", *([f"3D-IRCADb-01 #{of_ircadb}"] if 1 <= of_ircadb <= 20 else []))
+
+
+def _present(*paths: Path | None) -> tuple[Path, ...]:
+    return tuple(path for path in paths if path is not None)
+
+
+def _content(path: Path) -> tuple[Path, ...]:
+    return tuple(sorted(part for part in path.rglob("*") if part.is_file())) if path.is_dir() else (path,)
+
+
+def _natural(name: str) -> tuple[int, str]:
+    return (int(name) if name.isdecimal() else -1, name)
+
+
+def _flag(row: dict[str, str], key: str, where: str) -> bool:
+    value = (row.get(key) or "").strip().lower()
+    if value not in _TRUE + _FALSE:
+        raise DatasetError(f"{where}: {key} is {value!r}; allowed are yes and no.")
+    return value in _TRUE

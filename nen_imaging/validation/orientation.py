@@ -1,0 +1,82 @@
+"""Which way a body lies in an array, told by the body: liver on the right, spine at the back, lungs on top.
+
+Public copies lose orientations: the volumes 28 to 47 of LiTS carry an identity affine in some of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nen_imaging.contract import Refusal
+from nen_imaging.volume import FloatArray, Volume
+
+_BODY_HU = -300
+_BONE_HU = 250
+_LUNG_HU = (-950, -500)
+_FEWEST_VOXELS = 20
+_SPARSE = 4  # every fourth voxel of each axis is enough to see a lung
+_SIDES = (("right", "left"), ("front", "back"), ("upper", "lower"))
+_LANDMARKS = (("liver", 0), ("spine", 1), ("lungs", 0))
+
+
+def anatomy_objections(ct: Volume, truth: Volume) -> tuple[str, ...]:
+    """What contradicts the affine in where liver, spine and lungs lie, as sentences; none where all agrees."""
+    turned = ct.with_array(ct.array).oriented("RAS"), truth.oriented("RAS")
+    objections = []
+    for axis, sign in enumerate(landmark_signs(turned[0].array, turned[1].array)):
+        name, expected = _LANDMARKS[axis]
+        side = _SIDES[axis]
+        if sign and (sign > 0) != (expected == 0):
+            objections.append(f"The {name} lies on the {side[1 - expected]} side: check the orientation of this image.")
+    return tuple(objections)
+
+
+def placed_by_anatomy(array: NDArray[Any], truth: NDArray[Any], spacing_mm: FloatArray) -> FloatArray:
+    """An affine for an image that lost its own: axes left-right, front-back, foot-head, directions by the body.
+
+    The origin is lost for good: it becomes that of the first voxel.
+
+    Raises
+    ------
+    Refusal
+        ``geometry.missing`` where liver, spine or lungs are not in view.
+    """
+    signs = np.array(landmark_signs(array, truth)) * (1, -1, 1)  # the spine lies at the back, against RAS
+    if not signs.all():
+        missing = ", ".join(name for (name, _), sign in zip(_LANDMARKS, signs, strict=True) if not sign)
+        raise Refusal(
+            "geometry.missing", f"The image lost its orientation, and the body does not tell it: no {missing}."
+        )
+    return np.diag([*(signs * np.asarray(spacing_mm, float)), 1.0])
+
+
+def landmark_signs(hu: NDArray[Any], truth: NDArray[Any]) -> tuple[int, int, int]:
+    """On which side of the body's middle lie the liver (axis 0), the bones (axis 1), the lungs (axis 2): 1 or -1.
+
+    Towards higher or lower indices; 0 where the image does not show it.
+    """
+    step = tuple(slice(None, None, min(_SPARSE, max(1, n // 16))) for n in hu.shape)
+    hu, liver = hu[step], truth[step] > 0
+    body = hu > _BODY_HU
+    lung = (hu > _LUNG_HU[0]) & (hu < _LUNG_HU[1]) & _between(body)
+    marks = (liver, hu > _BONE_HU, lung)
+    return tuple(_sign(mark, body, axis) for axis, mark in enumerate(marks))  # type: ignore[return-value]
+
+
+def _between(body: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Voxels with body on both sides along axis 0 and axis 1: inside the chest, not beside it."""
+    inside = np.ones_like(body)
+    for axis in (0, 1):
+        inside &= np.logical_or.accumulate(body, axis)
+        inside &= np.flip(np.logical_or.accumulate(np.flip(body, axis), axis), axis)
+    return inside
+
+
+def _sign(mark: NDArray[np.bool_], body: NDArray[np.bool_], axis: int) -> int:
+    if mark.sum() < _FEWEST_VOXELS or body.sum() < _FEWEST_VOXELS:
+        return 0
+    place = [float(np.argwhere(mask)[:, axis].mean()) for mask in (mark, body)]
+    return int(np.sign(place[0] - place[1]))

@@ -1,0 +1,188 @@
+"""How one case of each data set is read: image and labels on one grid, as `LabelledCt`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import nibabel
+import numpy as np
+import pydicom
+from nibabel.filebasedimages import ImageFileError
+from pydicom import Dataset
+
+from nen_imaging.contract import Refusal
+from nen_imaging.dicom.image import read_image
+from nen_imaging.dicom.pixels import AIR_HU
+from nen_imaging.dicom.series import read_ct
+from nen_imaging.validation.archives import opened
+from nen_imaging.validation.cases import LabelledCt, labelled
+from nen_imaging.validation.masks import (
+    dicom_slices,
+    mask_on,
+    png_slices,
+    read_seg,
+    referenced_series,
+    seg_slices,
+    segment_labels,
+)
+from nen_imaging.validation.metrics import LESION, LIVER
+from nen_imaging.validation.orientation import placed_by_anatomy
+from nen_imaging.validation.surface import Mask
+from nen_imaging.volume import FloatArray, Volume, read_nifti
+
+_LIVER_SEGMENT = re.compile(r"^liver\b(?!.*(remnant|vessel|vein))")
+_LESION_SEGMENT = re.compile(r"tumou?r|mass|lesion|metasta|neoplasm|nodule|carcinoma")
+
+
+def read_nifti_pair(image: Path | None, label: Path | None) -> LabelledCt:
+    """An image (NIfTI, or a DICOM folder) and a NIfTI label map."""
+    image, label = _required(image, "image"), _required(label, "label map")
+    with _unreadable(label.name):
+        truth = read_nifti(label)
+    found = read_image(image)
+    return labelled(found.volume, truth, tuple(reason.text for reason in found.reasons))
+
+
+def read_lits(image: Path | None, label: Path | None) -> LabelledCt:
+    """A pair of LiTS; where the image lost its affine, directions are taken from the body and the spacing is sought."""
+    image, label = _required(image, "image"), _required(label, "label map")
+    with _unreadable(image.name):
+        first = nibabel.load(image)
+    with _unreadable(label.name):
+        second = nibabel.load(label)
+    if not _lost_affine(first.affine):
+        truth = Volume(np.asanyarray(second.dataobj), _usable_affine(second.affine, first.affine))
+        found = read_image(image)
+        return labelled(found.volume, truth, tuple(reason.text for reason in found.reasons))
+    spacing_mm = next((mm for mm in map(_spacing_mm, (first, second)) if not np.allclose(mm, 1.0)), None)
+    if spacing_mm is None:
+        raise Refusal(
+            "geometry.missing", "The image's affine is the identity and its spacing is lost: nothing has a size."
+        )
+    with _unreadable(image.name):
+        array = np.clip(np.rint(np.asanyarray(first.dataobj)), AIR_HU, np.iinfo(np.int16).max).astype(np.int16)
+        truth_array = np.asanyarray(second.dataobj)
+    if array.shape != truth_array.shape:
+        raise Refusal("truth.unusable", f"The image has {array.shape} voxels, the labels {truth_array.shape}.")
+    affine = placed_by_anatomy(array, truth_array, spacing_mm)
+    codes = "".join(nibabel.aff2axcodes(affine))
+    shown = " x ".join(f"{mm:.3g}" for mm in spacing_mm)
+    note = f"The affine was lost (identity): spacing {shown} mm from the header, axes {codes} from the body."
+    return labelled(Volume(array, affine), Volume(truth_array, affine), (note,))
+
+
+def read_ircadb(path: Path, part: str = "") -> LabelledCt:
+    """A case of 3D-IRCADb-01: `PATIENT_DICOM`, `MASKS_DICOM/liver`, `MASKS_DICOM/livertumor*`, packed or not."""
+    with opened(path, part) as folder:
+        images, masks = (_folder(folder, name) for name in ("PATIENT_DICOM", "MASKS_DICOM"))
+        found = read_image(images)
+        tumours = sorted(mask for mask in masks.iterdir() if mask.name.lower().startswith("livertumo"))
+        liver = mask_on(found.volume, dicom_slices(_folder(masks, "liver")))
+        lesion = np.zeros_like(liver)
+        for tumour in tumours:
+            lesion |= mask_on(found.volume, dicom_slices(tumour))
+        others = sorted(mask.name for mask in masks.iterdir() if mask.name.lower().startswith("livercyst"))
+    note = (f"{', '.join(others)} count as liver, as in LiTS.",) if others else ()
+    return _joined(found.volume, liver, lesion, (*(reason.text for reason in found.reasons), *note))
+
+
+def read_chaos(folder: Path) -> LabelledCt:
+    """A case of CHAOS CT: `DICOM_anon` and `Ground/*.png`; a healthy liver."""
+    found = read_image(_folder(folder, "DICOM_anon"))
+    liver = mask_on(found.volume, png_slices(_folder(folder, "Ground"), folder / "DICOM_anon"))
+    return _joined(found.volume, liver, np.zeros_like(liver), tuple(reason.text for reason in found.reasons))
+
+
+def read_organ(image: Path, label: Path) -> LabelledCt:
+    """A CT with a binary mask of the liver in a file of its own."""
+    return read_nifti_pair(image, label)
+
+
+def read_tcia(folder: Path) -> LabelledCt:
+    """A patient of TCIA: the CT series that a DICOM SEG with a liver segment refers to, and its segments."""
+    series: dict[str, list[Path]] = {}
+    segs: list[Path] = []
+    for path in sorted(part for part in folder.rglob("*") if part.is_file()):
+        header = _header(path)
+        if header is not None and header.get("Modality") == "SEG":
+            segs.append(path)
+        elif header is not None and header.get("Modality") == "CT":
+            series.setdefault(str(header.get("SeriesInstanceUID")), []).append(path)
+    for path in segs:
+        seg = read_seg(path)
+        names = segment_labels(seg)
+        livers = [number for number, name in names.items() if _LIVER_SEGMENT.search(name)]
+        uid = referenced_series(seg) or (next(iter(series)) if len(series) == 1 else "")
+        if livers and uid in series:
+            return _from_seg(series[uid], seg, names, livers)
+    raise Refusal(
+        "truth.unusable",
+        f"{len(segs)} SEG and {len(series)} CT series, but no SEG of a liver that belongs to one of them.",
+    )
+
+
+def _from_seg(files: list[Path], seg: Dataset, names: dict[int, str], livers: list[int]) -> LabelledCt:
+    found = read_ct(_streams(files))
+    lesions = [number for number, name in names.items() if _LESION_SEGMENT.search(name) and number not in livers]
+    liver = mask_on(found.volume, seg_slices(seg, livers))
+    lesion = mask_on(found.volume, seg_slices(seg, lesions)) if lesions else np.zeros_like(liver)
+    used = ", ".join(names[number] for number in (*livers, *lesions))
+    return _joined(found.volume, liver, lesion, (*(reason.text for reason in found.reasons), f"Segments used: {used}."))
+
+
+def _streams(files: list[Path]) -> Iterator[tuple[str, BinaryIO]]:
+    for path in files:
+        with path.open("rb") as stream:
+            yield path.name, stream
+
+
+def _joined(ct: Volume, liver: Mask, lesion: Mask, notes: tuple[str, ...]) -> LabelledCt:
+    """Lesions outside the drawn liver belong to it: in some data sets the liver was drawn without its tumours."""
+    labels = np.where(lesion, LESION, np.where(liver, LIVER, 0)).astype(np.uint8)
+    return labelled(ct, ct.with_array(labels), notes)
+
+
+def _header(path: Path) -> Dataset | None:
+    tags = ["Modality", "SeriesInstanceUID"]
+    try:
+        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
+    except (pydicom.errors.InvalidDicomError, OSError):
+        return None
+
+
+def _required(path: Path | None, what: str) -> Path:
+    if path is None or not path.exists():
+        raise Refusal("image.unreadable", f"The {what} is missing" + (f": no {path.name}." if path else "."))
+    return path
+
+
+def _folder(parent: Path, name: str) -> Path:
+    """The folder of that name in or below another, without regard to case."""
+    found = [path for path in sorted(parent.rglob("*")) if path.is_dir() and path.name.lower() == name.lower()]
+    if not found:
+        raise Refusal("image.unreadable", f"There is no {name} in {parent.name}.")
+    return found[0]
+
+
+@contextmanager
+def _unreadable(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, EOFError, ValueError, ImageFileError) as error:
+        raise Refusal("image.unreadable", f"{name} cannot be read: {error}") from error
+
+
+def _lost_affine(affine: FloatArray) -> bool:
+    return bool(np.allclose(np.abs(affine[:3, :3]), np.eye(3), atol=1e-3))
+
+
+def _usable_affine(affine: FloatArray, other: FloatArray) -> FloatArray:
+    return other if _lost_affine(affine) else affine
+
+
+def _spacing_mm(image: nibabel.nifti1.Nifti1Image) -> FloatArray:
+    return np.array(image.header.get_zooms()[:3], float)

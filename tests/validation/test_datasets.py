@@ -1,0 +1,257 @@
+"""Every data set's layout, as small twins and with real cases."""
+
+from __future__ import annotations
+
+import tarfile
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nen_imaging.contract import Refusal
+from nen_imaging.segmentation.preprocess import prepared
+from nen_imaging.validation.cases import labelled
+from nen_imaging.validation.datasets import DATASETS, DatasetError, find_cases
+from nen_imaging.validation.orientation import landmark_signs
+from nen_imaging.validation.phantom_cases import read_phantom, split_of_error
+from nen_imaging.volume import Volume, write_nifti
+from tests.validation.layouts import (
+    as_chaos,
+    as_ircadb,
+    as_lits,
+    as_msd,
+    as_tcia,
+    as_totalsegmentator,
+    body,
+    pack_whole,
+)
+
+CT, TRUTH = body()
+LIVER_ONLY = (TRUTH.array > 0).astype(np.uint8)
+
+
+def the_only_case(name, root):
+    (case,) = find_cases(name, root)
+    return case
+
+
+def assert_same(found, truth=TRUTH.array, *, placed=True):
+    """The arrays that reach network and score are those of the body, whatever they came in."""
+    assert np.array_equal(prepared(found.ct).array, prepared(CT).array)
+    assert np.array_equal(found.truth.oriented("LPS").array, truth)
+    assert found.ct.oriented("LPS").spacing_mm == pytest.approx(CT.spacing_mm, abs=1e-5)
+    if placed:
+        assert found.ct.oriented("LPS").affine == pytest.approx(CT.affine, abs=1e-4)
+
+
+def test_lits_in_several_folders(tmp_path):
+    as_lits(tmp_path, 3, CT, TRUTH)
+    as_lits(tmp_path, 111, CT, TRUTH, folder="Training Batch 2")
+    cases = find_cases("lits", tmp_path)
+    assert [case.name for case in cases] == ["3", "111"]
+    found = cases[1].read()
+    assert_same(found)
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LPS", "LAS", "RPI"])
+def test_lits_with_a_lost_affine_is_placed_by_the_body(tmp_path, codes):
+    as_lits(tmp_path, 44, CT, TRUTH, identity=True, codes=codes)
+    case = the_only_case("lits", tmp_path)
+    assert case.known_as == ("LiTS 44", "3D-IRCADb-01 #17")
+    found = case.read()
+    assert_same(found, placed=False)
+    assert f"spacing 7.5 x 7.5 x 6 mm from the header, axes {codes} from the body" in found.notes[0]
+
+
+def test_lits_without_any_spacing_is_refused(tmp_path):
+    lost = [Volume(volume.array, np.eye(4)) for volume in (CT, TRUTH)]
+    as_lits(tmp_path, 30, *lost, codes="RAS")
+    with pytest.raises(Refusal, match="spacing is lost"):
+        the_only_case("lits", tmp_path).read()
+
+
+def test_lits_with_a_segmentation_that_lost_its_affine(tmp_path):
+    as_lits(tmp_path, 5, CT, TRUTH, codes="RAS")
+    unplaced = Volume(TRUTH.oriented("RAS").array, np.eye(4))
+    write_nifti(tmp_path / "Training Batch 1" / "segmentation-5.nii", unplaced)
+    assert_same(the_only_case("lits", tmp_path).read())
+
+
+def test_the_same_number_in_two_batches_is_said(tmp_path):
+    for folder in ("a", "b"):
+        as_lits(tmp_path, 3, CT, TRUTH, folder=folder)
+    with pytest.raises(DatasetError, match=r"volume-3.nii lies in .*b and in .*a"):
+        find_cases("lits", tmp_path)
+
+
+def test_msd(tmp_path):
+    as_msd(tmp_path, 17, CT, TRUTH)
+    (tmp_path / "dataset.json").write_text('{"labels": {"0": "background", "1": "liver", "2": "cancer"}}')
+    assert_same(the_only_case("msd", tmp_path).read())
+
+
+def test_msd_of_another_task_is_refused(tmp_path):
+    as_msd(tmp_path, 17, CT, TRUTH)
+    (tmp_path / "dataset.json").write_text('{"labels": {"0": "background", "1": "spleen"}}')
+    with pytest.raises(DatasetError, match="spleen"):
+        find_cases("msd", tmp_path)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_ircadb(tmp_path, packed):
+    as_ircadb(tmp_path, 17, CT, TRUTH, packed=packed)
+    case = the_only_case("ircadb", tmp_path)
+    assert (case.name, case.known_as) == ("17", ("3D-IRCADb-01 #17", "LiTS 44"))
+    assert_same(case.read())
+
+
+def test_ircadb_in_one_archive(tmp_path):
+    for number in (1, 2):
+        as_ircadb(tmp_path, number, CT, TRUTH, packed=True)
+    pack_whole(tmp_path, "3Dircadb1")
+    cases = find_cases("ircadb", tmp_path)
+    assert [case.name for case in cases] == ["1", "2"]
+    assert_same(cases[1].read())
+
+
+def test_chaos(tmp_path):
+    as_chaos(tmp_path, 5, CT, TRUTH)
+    case = the_only_case("chaos", tmp_path)
+    assert (case.name, case.lesions_labelled) == ("5", True)
+    assert_same(case.read(), LIVER_ONLY)
+
+
+def test_totalsegmentator_never_counts_as_free_of_tumour(tmp_path):
+    as_totalsegmentator(tmp_path, 11, CT, TRUTH)
+    case = the_only_case("totalsegmentator", tmp_path)
+    assert (case.name, case.lesions_labelled, case.whole_liver) == ("s0011", False, False)
+    assert_same(case.read(), LIVER_ONLY)
+
+
+def test_tcia(tmp_path):
+    as_tcia(tmp_path, "HCC_009", CT, TRUTH)
+    found = the_only_case("tcia", tmp_path).read()
+    assert_same(found)
+    assert "Segments used: liver, mass." in found.notes
+
+
+def test_csv(tmp_path):
+    as_msd(tmp_path, 1, CT, TRUTH)
+    write_nifti(tmp_path / "own.nii.gz", CT)
+    rows = ["case,image,label,whole_liver,lesions_labelled", "a,own.nii.gz,labelsTr/liver_1.nii.gz,no,", ""]
+    (tmp_path / "cases.csv").write_text("\n".join(rows))
+    case = the_only_case("csv", tmp_path)
+    assert (case.name, case.whole_liver, case.lesions_labelled) == ("a", False, True)
+    assert_same(case.read())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("case,image\na,b\n", "has no column label"),
+        ("case,image,label,whole_liver\na,b,c,perhaps\n", "row 2: whole_liver is 'perhaps'"),
+    ],
+)
+def test_a_wrong_csv_is_explained(tmp_path, text, message):
+    (tmp_path / "cases.csv").write_text(text)
+    with pytest.raises(DatasetError, match=message):
+        find_cases("csv", tmp_path)
+
+
+@pytest.mark.parametrize("name", [name for name in DATASETS if name != "phantom"])
+def test_a_folder_without_the_data_set_is_explained(tmp_path, name):
+    with pytest.raises(DatasetError):
+        find_cases(name, tmp_path)
+    with pytest.raises(DatasetError, match="There is no"):
+        find_cases(name, tmp_path / "nowhere")
+
+
+def test_missing_and_broken_files_concern_their_case_alone(tmp_path):
+    for number in (1, 2, 3):
+        as_msd(tmp_path, number, CT, TRUTH)
+    (tmp_path / "imagesTr" / "liver_1.nii.gz").unlink()
+    (tmp_path / "labelsTr" / "liver_2.nii.gz").write_bytes(b"no NIfTI")
+    first, second, third = find_cases("msd", tmp_path)
+    with pytest.raises(Refusal, match="The image is missing"):
+        first.read()
+    with pytest.raises(Refusal, match=r"liver_2.nii.gz cannot be read"):
+        second.read()
+    assert_same(third.read())
+
+
+def test_label_codes_are_checked():
+    wrong = TRUTH.with_array(np.where(TRUTH.array == 2, 7, TRUTH.array).astype(np.uint8))
+    with pytest.raises(Refusal, match="hold the codes 0, 1, 7"):
+        labelled(CT, wrong)
+    with pytest.raises(Refusal, match="shows no liver"):
+        labelled(CT, TRUTH.with_array(np.zeros_like(TRUTH.array)))
+    with pytest.raises(Refusal, match="labels"):
+        labelled(CT, Volume(TRUTH.array[1:], TRUTH.affine))
+
+
+def test_a_body_the_wrong_way_round_is_told():
+    mirrored = CT.affine.copy()
+    mirrored[0, :3] *= -1
+    (note,) = labelled(Volume(CT.array, mirrored), Volume(TRUTH.array, mirrored)).notes
+    assert note.startswith("The liver lies on the left side")
+
+
+@pytest.mark.parametrize("codes", ["".join(codes) for codes in product("RL", "AP", "SI")])
+def test_landmarks_turn_with_the_array(codes):
+    turned = [volume.oriented(codes).array for volume in (CT, TRUTH)]
+    assert list(landmark_signs(*turned)) == [1 if code in "RPS" else -1 for code in codes]
+
+
+def test_phantom_splits_its_error():
+    cases = find_cases("phantom", Path())
+    assert len(cases) == 10
+    found = read_phantom(1, 20.0, (6.0, 6.0, 3.0), 6.0)
+    true = 100 * (found.truth.array == 2).sum() / (found.truth.array > 0).sum()
+    parts = split_of_error(dict(found.exact), true, 25.0)
+    assert sum(parts.values()) == pytest.approx(25.0 - found.exact["exact_load_percent"])
+    assert found.exact["exact_load_percent"] == pytest.approx(20, abs=0.5)
+    assert abs(parts["discretisation"]) + abs(parts["partial_volume"]) < 3
+
+
+@pytest.fixture(scope="module")
+def ircad17(shared_data, tmp_path_factory):
+    root = tmp_path_factory.mktemp("ircad")
+    with tarfile.open(shared_data / "ct_ircad17" / "ct_ircad17.tar.xz") as archive:
+        archive.extractall(root / "3Dircadb1.17", filter="data")
+    return root
+
+
+def test_a_real_case_reaches_the_network_alike_from_three_layouts(ircad17, tmp_path):
+    found = the_only_case("ircadb", ircad17).read()
+    assert np.count_nonzero(found.truth.array) * found.truth.voxel_volume_ml == pytest.approx(1860.6, abs=0.1)
+    assert (found.truth.array == 2).sum() * found.truth.voxel_volume_ml == pytest.approx(164.3, abs=0.1)
+    as_lits(tmp_path / "lits", 44, found.ct, found.truth, identity=True)
+    as_msd(tmp_path / "msd", 44, found.ct, found.truth, ending=".nii")
+    for name in ("lits", "msd"):
+        other = the_only_case(name, tmp_path / name).read()
+        assert np.array_equal(prepared(other.ct).array, prepared(found.ct).array)
+        assert np.array_equal(other.truth.oriented("LPS").array, found.truth.oriented("LPS").array)
+        assert other.ct.spacing_mm == pytest.approx(found.ct.spacing_mm, abs=1e-5)
+
+
+def test_a_real_case_of_chaos(shared_data, tmp_path):
+    with tarfile.open(shared_data / "ct_chaos3" / "ct_chaos3.tar.xz") as archive:
+        archive.extractall(tmp_path / "3", filter="data")
+    found = the_only_case("chaos", tmp_path).read()
+    assert np.count_nonzero(found.truth.array) * found.truth.voxel_volume_ml == pytest.approx(1417.5, abs=0.1)
+    assert found.ct.spacing_mm == pytest.approx((0.7266, 0.7266, 2.0), abs=1e-3)
+    assert not found.notes or "left side" not in " ".join(found.notes)
+
+
+def test_a_real_seg_of_a_liver(shared_data, tmp_path):
+    with tarfile.open(shared_data / "dicom_oddities" / "ct_liver_3slices_seg.tar.xz") as archive:
+        archive.extractall(tmp_path / "patient", filter="data")
+    for path in (tmp_path / "patient").rglob("*.dcm"):
+        if path.name.startswith(("liver_", "partial")):
+            path.unlink()  # the same segment in other codings
+    found = the_only_case("tcia", tmp_path).read()
+    liver = found.truth.array > 0
+    assert liver.sum() == 107098
+    assert found.ct.array[liver].mean() == pytest.approx(37.3289, abs=1e-3)
