@@ -43,7 +43,7 @@ PATH_VARIABLES = {"study": "NEN_IMAGING_STUDY", "timeline": "NEN_IMAGING_TIMELIN
 """Where `nen-imaging run` hands these paths to Snakemake: they may name a person, and its log shows the config."""
 DEVICES = ("auto", "cpu", "cuda")
 DEVICE_VARIABLE = "NEN_IMAGING_DEVICE"
-RUN_KEYS = ("study", "results", "timeline", "device", "only", "verify")
+RUN_KEYS = ("study", "results", "timeline", "device", "only", "verify", "dataset", "root", "compat")
 
 
 def stage_of(name: str) -> Stage:

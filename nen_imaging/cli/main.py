@@ -10,7 +10,7 @@ from types import ModuleType
 from nen_imaging import __version__
 from nen_imaging.contract import ExitCode, Refusal
 
-VERBS = ("run", "index", "segment", "suv", "demo", "models", "train", "doctor", "unlock", "clean", "stage")
+VERBS = ("run", "index", "segment", "suv", "demo", "validate", "models", "train", "doctor", "unlock", "clean", "stage")
 
 
 def main(arguments: list[str] | None = None) -> int:

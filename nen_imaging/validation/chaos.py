@@ -6,17 +6,15 @@ publishes, use the 6 of faces, and a slice at the end of the scan is no surface.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from nen_imaging.validation.metrics import Overlap
-from nen_imaging.validation.surface import Floats, Mask, Surface, surface_distances
+from nen_imaging.validation.surface import Mask, Spacing, Surface, surface_distances
 
 _LIMITS = {"dice": 0.8, "ravd_percent": 5.0, "assd_mm": 15.0, "mssd_mm": 60.0}
 
 
-def chaos_figures(truth: Mask, prediction: Mask, spacing_mm: Sequence[float] | Floats) -> dict[str, float]:
+def chaos_figures(truth: Mask, prediction: Mask, spacing_mm: Spacing) -> dict[str, float]:
     """Dice, absolute relative volume difference in percent, average and maximum symmetric surface distance.
 
     An empty mask scores 0, 100, and for both distances the length of the image's diagonal in voxels. The slice step

@@ -10,11 +10,12 @@ import csv
 import json
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from nen_imaging.stage import StageError
 from nen_imaging.validation.cases import Case
 from nen_imaging.validation.phantom_cases import phantom_cases
 from nen_imaging.validation.readers import (
@@ -32,7 +33,7 @@ MSD_LABELS = {"0": "background", "1": "liver", "2": "cancer"}
 _TRUE, _FALSE = ("", "yes", "true", "1"), ("no", "false", "0")
 
 
-class DatasetError(ValueError):
+class DatasetError(StageError):
     """A data set is not where, or not what, it was said to be."""
 
 
@@ -45,10 +46,10 @@ class Dataset:
     find: Callable[[Path], list[Case]]
 
 
-def find_cases(name: str, root: Path) -> list[Case]:
-    """All cases of a data set, in order.
+def find_cases(name: str, root: Path, only: Sequence[str] | None = None) -> list[Case]:
+    """All cases of a data set, in order, or those of them that are named.
 
-    Raises DatasetError for an unknown name, a folder that is not there, or one without a case.
+    Raises DatasetError for an unknown name, a folder that is not there or without a case, or a named case it lacks.
     """
     if name not in DATASETS:
         raise DatasetError(f"There is no data set {name!r}; known: {', '.join(DATASETS)}.")
@@ -61,7 +62,10 @@ def find_cases(name: str, root: Path) -> list[Case]:
     double = {case.name for case in cases if [other.name for other in cases].count(case.name) > 1}
     if double:
         raise DatasetError(f"{root} holds these cases twice: {', '.join(sorted(double))}.")
-    return cases
+    absent = set(only or ()) - {case.name for case in cases}
+    if absent:
+        raise DatasetError(f"{root} holds no case {', '.join(sorted(absent))}.")
+    return [case for case in cases if only is None or case.name in only]
 
 
 def _lits(root: Path) -> list[Case]:

@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from nen_imaging.validation.components import Components, components_of
 from nen_imaging.validation.metrics import LIVER, Overlap, lesions_of, liver_of
-from nen_imaging.validation.surface import Floats, Mask, Surface, surface_distances
+from nen_imaging.validation.surface import Mask, Spacing, Surface, surface_distances
 
 ISBI2017 = ("dice", "voe", "rvd", "assd", "mssd")
 CODALAB_MASK = ("dice", "jaccard", "voe", "rvd", "assd", "rmsd", "msd")
@@ -27,7 +27,7 @@ LARGE = 9001.0  # the program's penalty where nothing can be measured
 PENALTY = {"dice": 0.0, "jaccard": 0.0, "voe": 1.0, "rvd": LARGE, "assd": LARGE, "rmsd": LARGE, "msd": LARGE}
 
 
-def isbi2017(truth: NDArray[Any], prediction: NDArray[Any], spacing_mm: Sequence[float] | Floats) -> dict[str, float]:
+def isbi2017(truth: NDArray[Any], prediction: NDArray[Any], spacing_mm: Spacing) -> dict[str, float]:
     """The five lesion figures of one volume.
 
     Empty masks, as the program had them: both empty scores 1, 0, 0, 0, 0; without true lesions one voxel at the first
@@ -75,9 +75,7 @@ class CodalabVolume:
     burden_error: float | None
 
 
-def codalab_volume(
-    truth: NDArray[Any], prediction: NDArray[Any], spacing_mm: Sequence[float] | Floats
-) -> CodalabVolume:
+def codalab_volume(truth: NDArray[Any], prediction: NDArray[Any], spacing_mm: Spacing) -> CodalabVolume:
     """Score one volume; parameters as of `isbi2017`."""
     true_lesion, lesion = lesions_of(truth), lesions_of(prediction)
     true_liver, liver = liver_of(truth), liver_of(prediction)
@@ -162,16 +160,14 @@ def codalab_scores(volumes: Sequence[CodalabVolume]) -> dict[str, float]:
     return scores
 
 
-def _figures(truth: Mask, prediction: Mask, spacing_mm: Sequence[float] | Floats) -> dict[str, float]:
+def _figures(truth: Mask, prediction: Mask, spacing_mm: Spacing) -> dict[str, float]:
     overlap = Overlap.of(truth, prediction)
     distances = surface_distances(truth, prediction, spacing_mm, Surface.EDGES)
     values = (overlap.dice, overlap.jaccard, overlap.voe, overlap.rvd)
     return dict(zip(CODALAB_MASK, (*values, distances.assd_mm, distances.rmsd_mm, distances.msd_mm), strict=True))
 
 
-def _figures_of_groups(
-    parts: Components, found: Correspondence, spacing_mm: Sequence[float] | Floats
-) -> list[dict[str, float]]:
+def _figures_of_groups(parts: Components, found: Correspondence, spacing_mm: Spacing) -> list[dict[str, float]]:
     true_boxes, boxes = ndimage.find_objects(parts.truth), ndimage.find_objects(parts.prediction)
     figures = []
     for predictions, references in found.groups:

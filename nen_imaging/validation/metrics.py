@@ -5,14 +5,13 @@ Surfaces are area-weighted elements (`Surface.AREA`). What an empty mask means s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nen_imaging.validation.surface import Floats, Mask, Surface, surface_distances
+from nen_imaging.validation.surface import Mask, Spacing, Surface, surface_distances
 
 LIVER, LESION = 1, 2
 TOLERANCES_MM = (1.0, 3.0)
@@ -92,7 +91,7 @@ class Overlap:
         return (self.prediction - self.truth) / self.truth if self.truth else _NAN
 
 
-def mask_figures(truth: Mask, prediction: Mask, spacing_mm: Sequence[float] | Floats) -> dict[str, float]:
+def mask_figures(truth: Mask, prediction: Mask, spacing_mm: Spacing) -> dict[str, float]:
     """The `FIGURES` of a mask against the true one.
 
     Parameters

@@ -62,8 +62,14 @@ def landmark_signs(hu: NDArray[Any], truth: NDArray[Any]) -> tuple[int, int, int
     hu, liver = hu[step], truth[step] > 0
     body = hu > _BODY_HU
     lung = (hu > _LUNG_HU[0]) & (hu < _LUNG_HU[1]) & _between(body)
-    marks = (liver, hu > _BONE_HU, lung)
+    marks = (liver, _spine(hu > _BONE_HU), lung)
     return tuple(_sign(mark, body, axis) for axis, mark in enumerate(marks))  # type: ignore[return-value]
+
+
+def _spine(bone: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Of all bright voxels those in columns that are bright from end to end: ribs, and contrast in the bowel, are not."""
+    share = bone.mean(axis=2, keepdims=True)
+    return bone & (share > 0.6 * share.max())
 
 
 def _between(body: NDArray[np.bool_]) -> NDArray[np.bool_]:

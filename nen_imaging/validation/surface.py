@@ -20,6 +20,7 @@ from scipy.spatial import KDTree
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Box = tuple[slice, ...]
+Spacing = Sequence[float] | NDArray[np.floating]
 
 _CORNERS = tuple(product((0, 1), repeat=3))
 
@@ -91,7 +92,7 @@ class SurfaceDistances:
 
 
 def surface_distances(
-    truth: Mask, prediction: Mask, spacing_mm: Sequence[float] | Floats, surface: Surface = Surface.AREA
+    truth: Mask, prediction: Mask, spacing_mm: Spacing, surface: Surface = Surface.AREA
 ) -> SurfaceDistances:
     """Measure how far the surfaces of two masks lie apart.
 

@@ -1,0 +1,219 @@
+"""Segment and score the cases of a data set, one after the other; what is done already is not done again.
+
+::
+
+    results/
+      run.json                      what was run: data set, bundle with checksum, convention, versions
+      cases/<case>/                 liver.nii.gz on the image's grid, load.json, stage.json
+      scores/<case>/                scores.json, overlay.png, stage.json
+      cases.csv  summary.csv  report.html
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from nen_imaging.config import Config
+from nen_imaging.contract import Reason, Refusal
+from nen_imaging.measurement.measure import Segmented, measure_liver
+from nen_imaging.segmentation.bundle import Bundle
+from nen_imaging.stage import (
+    Context,
+    Outcome,
+    Stage,
+    StageCall,
+    StageError,
+    StageRecord,
+    exclusive_lock,
+    mismatch,
+    read_record,
+    run_stage,
+    write_json,
+)
+from nen_imaging.validation.cases import Case, LabelledCt
+from nen_imaging.validation.overlay import draw_overlay
+from nen_imaging.validation.scores import score_case
+from nen_imaging.volume import read_nifti, write_nifti
+
+PREDICT_VERSION = 1
+SCORE_VERSION = 1
+"""Raised by whoever changes the numbers of a case, or of its scores: they are then made again."""
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """How a case ended; ``problem`` is empty if it was scored."""
+
+    name: str
+    problem: str = ""
+    was_done: bool = False
+
+
+@dataclass(frozen=True)
+class Validation:
+    """One validation: where its results lie, what segments, and whose figures are asked for."""
+
+    results: Path
+    dataset: str
+    bundle: Bundle | None = None
+    compat: str | None = None
+    config: Config = field(default_factory=Config)
+    device: str = "auto"
+    threads: int = 1
+
+    @property
+    def context(self) -> Context:
+        return Context(self.results, self.results, self.device, self.threads)
+
+    def predicted(self, case: str) -> Path:
+        return self.results / "cases" / case
+
+    def scored(self, case: str) -> Path:
+        return self.results / "scores" / case
+
+
+class _Reading:
+    """A case's image and truth, read when first asked for."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+
+    @cached_property
+    def content(self) -> LabelledCt:
+        return self.case.read()
+
+
+def run_cases(validation: Validation, cases: list[Case], tell: Callable[[str], None] = print) -> list[CaseResult]:
+    """Segment and score what is missing or out of date; a case that fails is told and left, the others go on.
+
+    Raises StageError where another process works on these results.
+    """
+    results = []
+    with exclusive_lock(validation.results / ".validate.lock", wait_s=0):
+        for number, case in enumerate(cases, start=1):
+            result = _run_case(validation, case)
+            results.append(result)
+            state = result.problem or ("done before" if result.was_done else "done")
+            tell(f"{number} of {len(cases)}, case {case.name}: {state}")
+    return results
+
+
+def _run_case(validation: Validation, case: Case) -> CaseResult:
+    reading = _Reading(case)
+    bundle = validation.bundle
+    assert bundle is not None
+    options: dict[str, Any] = {
+        "files": case.fingerprint,
+        "model": bundle.name,
+        "model_sha256": bundle.sha256,
+        "measure": validation.config.options_of("measure"),
+    }
+    predict = Stage("predict", PREDICT_VERSION, lambda call: _predict(call, reading, validation))
+    score = Stage("score", SCORE_VERSION, lambda call: _score(call, reading, validation))
+    scoring = {"compat": validation.compat, "files": case.fingerprint, "lesions_labelled": case.lesions_labelled}
+    done_before = True
+    with told_problem(case.name) as problem:
+        for stage, target, inputs, wanted in (
+            (predict, validation.predicted(case.name), (), options),
+            (score, validation.scored(case.name), (validation.predicted(case.name),), scoring),
+        ):
+            if not done_before or not _is_current(stage, target, wanted):
+                done_before = False
+                require_ok(run_alone(stage, target, inputs, wanted, validation.context))
+    return CaseResult(case.name, problem[0] if problem else "", done_before)
+
+
+def _predict(call: StageCall, reading: _Reading, validation: Validation) -> Outcome:
+    from nen_imaging.segmentation.segment import segment_volume
+
+    bundle, ct = validation.bundle, reading.content.ct
+    assert bundle is not None
+    found = segment_volume(ct, bundle, device=call.context.device, threads=call.context.threads)
+    labels, load = found.labels, None
+    if labels.array.any():
+        network = Segmented(labels, found.probability, found.member_loads_percent, found.flags)
+        measured = measure_liver(ct, network, call.options["measure"])
+        labels, load = measured.labels, measured.load
+    write_nifti(call.folder / "liver.nii.gz", labels)
+    write_json(call.folder / "load.json", load)
+    facts = {
+        "model": bundle.name,
+        "model_sha256": bundle.sha256,
+        "device": found.device_used,
+        "seen_in_training": sorted(seen_names(bundle) & set(reading.case.known_as)),
+        "flags": list(found.flags),
+    }
+    return Outcome([Reason("truth.note", note) for note in reading.content.notes], facts)
+
+
+def _score(call: StageCall, reading: _Reading, validation: Validation) -> Outcome:
+    case, content = reading.case, reading.content
+    prediction = read_nifti(call.inputs[0] / "liver.nii.gz")
+    load = json.loads((call.inputs[0] / "load.json").read_text("utf-8"))
+    scores = score_case(
+        content.truth,
+        content.truth.with_array(prediction.array),
+        load=load,
+        lesions_labelled=case.lesions_labelled,
+        exact=content.exact,
+        compat=validation.compat,
+    )
+    write_json(call.folder / "scores.json", {"case": case.name, "whole_liver": case.whole_liver, **scores})
+    draw_overlay(call.folder / "overlay.png", content.ct, content.truth, prediction)
+    return Outcome()
+
+
+def seen_names(bundle: Bundle) -> set[str]:
+    """Whom a bundle learnt from, by the names that its model card uses and by their numbers in LiTS."""
+    rows = bundle.metadata.get("training_data", ())
+    names = {str(name) for name in bundle.metadata.get("seen_patients", ())}
+    for row in rows:
+        names |= {str(row.get("patient", "")), *(f"LiTS {n}" for n in re.findall(r"lits(\d+)", str(row.get("case"))))}
+    return names
+
+
+def _is_current(stage: Stage, folder: Path, options: dict[str, Any]) -> bool:
+    """Whether a folder holds what is wanted; what was refused is tried again, since a file may have come since."""
+    try:
+        record = read_record(folder)
+    except StageError:
+        return False
+    same = (record.version, record.options) == (stage.version, json.loads(json.dumps(options)))
+    return same and not record.refused and mismatch(folder, record, hashes=False) is None
+
+
+def run_alone(
+    stage: Stage, target: Path, inputs: tuple[Path, ...], options: dict[str, Any], context: Context
+) -> StageRecord:
+    """Run a stage with the process's memory peak set back, where the system allows it: a record tells its own."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    return run_stage(stage, target, inputs, options, context)
+
+
+def require_ok(record: StageRecord) -> None:
+    """Raise the refusal that a stage ended with."""
+    if record.refused:
+        reason = record.reasons[0]
+        raise Refusal(reason["code"], reason["text"])
+
+
+@contextlib.contextmanager
+def told_problem(case: str) -> Iterator[list[str]]:
+    """Catch what goes wrong with one case, so that the others go on; a bug shows its kind as well."""
+    problem: list[str] = []
+    try:
+        yield problem
+    except Refusal as refusal:
+        problem.append(f"{refusal.reason.text} ({refusal.reason.code})")
+    except MemoryError:
+        problem.append("not enough memory")
+    except (StageError, OSError, ValueError) as error:
+        problem.append(f"case {case} failed: {type(error).__name__}: {error}")

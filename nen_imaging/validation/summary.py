@@ -1,0 +1,220 @@
+"""The figures of a whole set of cases: `summary.csv`, and the lines that the command prints."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from nen_imaging.validation.burden import load_agreement
+from nen_imaging.validation.detection import SIZE_BINS_MM, THRESHOLDS, Detection, counts, panoptic_quality
+from nen_imaging.validation.lits import ISBI2017, codalab_scores
+from nen_imaging.validation.metrics import FIGURES
+from nen_imaging.validation.scores import codalab_of, detection_of
+from nen_imaging.validation.statistics import Estimate, Floats, Formula, Sums, estimate, ratio, weights_of
+
+COLUMNS = ("structure", "figure", "value", "low", "high", "cases", "convention")
+OWN = "own: area-weighted surface elements"
+_HEADLINES = (
+    ("liver", "dice"), ("liver", "assd_mm"), ("liver", "hd95_mm"), ("lesion", "dice"), ("lesion", "dice_global"),
+    ("lesion", "recall_iou0"), ("lesion", "precision_iou0"), ("lesion", "recall_iou0.5"),
+    ("lesion", "precision_iou0.5"), ("lesion", "panoptic_quality"), ("load", "bias_points"), ("load", "rmse_points"),
+    ("load", "limit_low_points"), ("load", "limit_high_points"), ("load", "largest_error_points"),
+    ("load", "misleading_response"), ("load", "interval_coverage"), ("load", "interval_width_points"),
+    ("load", "segmentation_bias_points"), ("load", "discretisation_bias_points"),
+    ("load", "partial_volume_bias_points"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SummaryRow:
+    """One line of `summary.csv`: a figure, its 95 % interval, and the cases it rests on."""
+
+    structure: str
+    figure: str
+    estimate: Estimate
+    convention: str
+
+    def cells(self) -> dict[str, Any]:
+        """The line's cells; what is no number stays empty."""
+        numbers = {name: getattr(self.estimate, name) for name in ("value", "low", "high")}
+        return {
+            "structure": self.structure,
+            "figure": self.figure,
+            **{name: f"{value:.6g}" if math.isfinite(value) else "" for name, value in numbers.items()},
+            "cases": self.estimate.cases,
+            "convention": self.convention,
+        }
+
+
+def summarize(cases: Sequence[Mapping[str, Any]], compat: str | None = None) -> list[SummaryRow]:
+    """Every figure of a set of scored cases (the content of their `scores.json`).
+
+    A figure rests on the cases that have it: lesions that nobody drew, distances to a mask that is empty, loads of a
+    liver that is only partly in view do not count.
+    """
+    if not cases:
+        return []
+    rows = [ingredients(case) for case in cases]
+    sums = Sums(rows, weights_of(len(rows)))
+    summary = []
+    for (structure, figure), (formula, needed) in _formulas().items():
+        count = sum(np.isfinite(row.get(needed, np.nan)) for row in rows)
+        if count:
+            summary.append(SummaryRow(structure, figure, estimate(formula, sums, int(count)), OWN))
+    return summary + _largest_load_error(cases) + _official(cases, compat)
+
+
+def ingredients(case: Mapping[str, Any]) -> dict[str, float]:
+    """What one case adds to the sums that the figures are made of."""
+    row: dict[str, float] = {}
+    for structure in ("liver", "lesion"):
+        if case[structure]:
+            row |= {f"{structure}.{name}": _number(value) for name, value in case[structure].items()}
+    if case["detection"]:
+        row |= _detection_ingredients(detection_of(case))
+    if case["lesion"] and case["lesion"]["voxels_true"]:
+        row["lesion.dice_where_present"] = case["lesion"]["dice"]
+    if case["load"] and case["whole_liver"]:
+        row |= _load_ingredients(case["load"])
+    for name, value in (case["split"] or {}).items():
+        row |= {f"split.{name}": value, f"split.{name}.size": abs(value)}
+    return row
+
+
+def headlines(summary: Sequence[SummaryRow]) -> list[SummaryRow]:
+    """The figures that matter most, of those that there are."""
+    known = {(row.structure, row.figure): row for row in summary if row.convention == OWN}
+    return [known[key] for key in _HEADLINES if key in known]
+
+
+def summary_text(summary: Sequence[SummaryRow]) -> str:
+    """The lines that matter most, for a terminal."""
+    lines = []
+    for row in [*headlines(summary), *(row for row in summary if row.convention != OWN)]:
+        cells = row.cells()
+        interval = f"  ({float(cells['low']):.4g} to {float(cells['high']):.4g})" if cells["low"] else ""
+        name = f"{row.structure} {row.figure}".strip()
+        lines.append(f"{name:<34} {float(cells['value'] or 'nan'):>10.4f}{interval}")
+    return "\n".join(lines)
+
+
+def _formulas() -> dict[tuple[str, str], tuple[Formula, str]]:
+    """Structure and figure -> its formula, and the quantity that a case must have to count."""
+    formulas: dict[tuple[str, str], tuple[Formula, str]] = {}
+    for structure in ("liver", "lesion"):
+        for name in FIGURES:
+            formulas[structure, name] = _mean_of(f"{structure}.{name}"), f"{structure}.{name}"
+        formulas[structure, "dice_global"] = _global_dice(structure), f"{structure}.voxels_true"
+    formulas["lesion", "dice_where_present"] = _mean_of("lesion.dice_where_present"), "lesion.dice_where_present"
+    for threshold in THRESHOLDS:
+        for size in (None, *SIZE_BINS_MM):
+            key = _key(threshold, size)
+            suffix = f"_iou{threshold:g}" + (f", {size}" if size else "")
+            for name, formula in (("precision", _precision), ("recall", _recall), ("f1", _f1)):
+                formulas["lesion", f"{name}{suffix}"] = partial(formula, key=key), f"{key}.true"
+    formulas["lesion", "panoptic_quality"] = (
+        (lambda sums: ratio(sums.total("pq.iou"), sums.total("pq.weight"))),
+        "pq.iou",
+    )
+    formulas["load", "bias_points"] = _mean_of("load.error"), "load.error"
+    formulas["load", "rmse_points"] = (lambda sums: np.sqrt(sums.mean("load.error2"))), "load.error"
+    formulas["load", "limit_low_points"] = (lambda sums: _limit(sums, -1)), "load.error"
+    formulas["load", "limit_high_points"] = (lambda sums: _limit(sums, 1)), "load.error"
+    for name in ("misleading_response", "interval_coverage", "interval_width_points"):
+        formulas["load", name] = _mean_of(f"load.{name}"), f"load.{name}"
+    for part in ("segmentation", "discretisation", "partial_volume"):
+        formulas["load", f"{part}_bias_points"] = _mean_of(f"split.{part}"), f"split.{part}"
+        formulas["load", f"{part}_mean_size_points"] = _mean_of(f"split.{part}.size"), f"split.{part}"
+    return formulas
+
+
+def _mean_of(name: str) -> Formula:
+    return lambda sums: sums.mean(name)
+
+
+def _global_dice(structure: str) -> Formula:
+    def formula(sums: Sums) -> Floats:
+        common, true, found = (sums.total(f"{structure}.{name}") for name in ("voxels_common", "voxels_true", "voxels"))
+        return ratio(2 * common, true + found)
+
+    return formula
+
+
+def _recall(sums: Sums, key: str) -> Floats:
+    return ratio(sums.total(f"{key}.found"), sums.total(f"{key}.true"))
+
+
+def _precision(sums: Sums, key: str) -> Floats:
+    return ratio(sums.total(f"{key}.right"), sums.total(f"{key}.predicted"))
+
+
+def _f1(sums: Sums, key: str) -> Floats:
+    """Harmonic mean; 0 where lesions are on one side alone, as `Counts.f1` has it."""
+    precision, recall = _precision(sums, key), _recall(sums, key)
+    some = (sums.total(f"{key}.true") + sums.total(f"{key}.predicted")) > 0
+    harmonic = ratio(2 * precision * recall, precision + recall)
+    return np.where(some, np.nan_to_num(harmonic, nan=0.0), np.nan)
+
+
+def _limit(sums: Sums, side: int) -> Floats:
+    """A limit of agreement, bias +- 1.96 SD, with n - 1 in the variance."""
+    n, bias = sums.count("load.error"), sums.mean("load.error")
+    variance = ratio(n * (sums.mean("load.error2") - bias**2), n - 1)
+    return bias + side * 1.96 * np.sqrt(np.maximum(variance, 0.0))
+
+
+def _detection_ingredients(detection: Detection) -> dict[str, float]:
+    row: dict[str, float] = {}
+    for threshold in THRESHOLDS:
+        for size in (None, *SIZE_BINS_MM):
+            of = counts([detection], threshold, size)
+            values = {"found": of.found, "true": of.truth, "right": of.right, "predicted": of.prediction}
+            row |= {f"{_key(threshold, size)}.{name}": float(value) for name, value in values.items()}
+    weight = (len(detection.truth) + len(detection.prediction)) / 2
+    return row | {"pq.weight": weight, "pq.iou": weight * panoptic_quality([detection]) if weight else 0.0}
+
+
+def _load_ingredients(load: Mapping[str, Any]) -> dict[str, float]:
+    error = load["percent"] - load["true_percent"]
+    row = {"load.error": error, "load.error2": error**2, "load.misleading_response": float(load["misleading"])}
+    if load["low"] is not None:
+        row["load.interval_coverage"] = float(load["low"] <= load["true_percent"] <= load["high"])
+        row["load.interval_width_points"] = load["high"] - load["low"]
+    return row
+
+
+def _largest_load_error(cases: Sequence[Mapping[str, Any]]) -> list[SummaryRow]:
+    loads = [case["load"] for case in cases if case["load"] and case["whole_liver"]]
+    if not loads:
+        return []
+    largest = load_agreement([one["true_percent"] for one in loads], [one["percent"] for one in loads]).largest
+    return [SummaryRow("load", "largest_error_points", Estimate(largest, math.nan, math.nan, len(loads)), OWN)]
+
+
+def _official(cases: Sequence[Mapping[str, Any]], compat: str | None) -> list[SummaryRow]:
+    """The figures of an official convention as its program gives them, without intervals."""
+    scored = [case for case in cases if case["compat"]]
+    if not compat or not scored:
+        return []
+    if compat == "codalab":
+        figures = codalab_scores([codalab_of(case) for case in scored])
+    else:
+        names = ISBI2017 if compat == "isbi2017" else tuple(scored[0]["compat"])
+        figures = {name: float(np.mean([_number(case["compat"][name]) for case in scored])) for name in names}
+    return [
+        SummaryRow("", name, Estimate(value, math.nan, math.nan, len(scored)), compat)
+        for name, value in figures.items()
+    ]
+
+
+def _key(threshold: float, size: str | None) -> str:
+    return f"iou{threshold:g}" + (f".{size}" if size else "")
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
