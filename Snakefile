@@ -1,17 +1,19 @@
 """From a study folder to measured livers: seven rules, thin; every command can be typed by hand.
 
 snakemake --cores 2 --config study=STUDY results=RESULTS [timeline=DIR]
+snakemake validate --cores 2 --config dataset=lits root=DIR results=RESULTS [compat=codalab]
 """
 
 from snakemake.utils import min_version
 
-from nen_imaging.workflow import Plan, dry_run
+from nen_imaging.workflow import Plan, dry_run, validation_arguments
 
 min_version("9.19")
 
 PLAN = Plan.prepare(
     config, main_process=workflow.is_main_process, dry_run=dry_run(workflow)
 )
+VALIDATION = validation_arguments(config)
 
 
 workdir: PLAN.results.root
@@ -205,3 +207,20 @@ rule report:
         options=PLAN.options("report"),
     shell:
         "nen-imaging stage report {output} {input} --options {params.options:q} > {log} 2>&1"
+
+
+# Resumes by itself, so it has no output that Snakemake could take for done; 3: some cases could not be measured.
+rule validate:
+    log:
+        "validate.log",
+    conda:
+        "config/environment.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=1440,
+        gpu=0,
+    params:
+        arguments=VALIDATION,
+    shell:
+        "nen-imaging validate {params.arguments} --results . --threads {threads} 2>&1 | tee {log} || [ $? -eq 3 ]"

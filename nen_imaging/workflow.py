@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -174,6 +175,17 @@ _SHOWS_OR_MENDS = {
     "--lint", "--unlock", "--touch", "-t", "--summary", "-S", "--detailed-summary", "-D", "--report", "--dag",
     "--rulegraph", "--filegraph", "--list-changes", "--lc", "--list-rules", "-l", "--cleanup-metadata", "--cm",
 }  # fmt: skip
+
+
+def validation_arguments(settings: Mapping[str, Any]) -> str:
+    """Data set, root and options of `nen-imaging validate`, ready for a shell; without a data set its `--help`."""
+    if not settings.get("dataset"):
+        return "--help"
+    parts = [str(settings["dataset"]), "--root", str(_absolute(settings.get("root") or "."))]
+    model = (settings.get("segment") or {}).get("model")
+    named = {"model": model, "compat": settings.get("compat"), "device": settings.get("device")}
+    parts += [part for name, value in named.items() if value for part in (f"--{name}", str(value))]
+    return shlex.join(parts)
 
 
 def dry_run(snakemake_workflow: Any) -> bool:  # noqa: ANN401 - Snakemake's own object

@@ -67,7 +67,7 @@ def landmark_signs(hu: NDArray[Any], truth: NDArray[Any]) -> tuple[int, int, int
 
 
 def _spine(bone: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Of all bright voxels those in columns that are bright from end to end: ribs, and contrast in the bowel, are not."""
+    """Bright voxels in columns that are bright from end to end: not ribs, nor contrast in the bowel."""
     share = bone.mean(axis=2, keepdims=True)
     return bone & (share > 0.6 * share.max())
 
