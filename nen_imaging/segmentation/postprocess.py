@@ -20,9 +20,9 @@ CONTENT_HU = 50.0  # a slice whose values span less holds no anatomy
 
 def main_parts(mask: Mask, share: float = PART_SHARE) -> tuple[Mask, int]:
     """The largest connected part of a mask and those of at least ``share`` of it; also how many these are."""
-    from scipy.ndimage import label
+    from skimage.measure import label
 
-    parts, count = label(mask)
+    parts, count = label(mask, connectivity=1, return_num=True)
     if count <= 1:
         return mask, count
     sizes = np.bincount(parts.ravel())

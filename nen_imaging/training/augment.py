@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nen_imaging.segmentation.preprocess import AIR_HU, InputScaling, lesion_channels, windowed
-from nen_imaging.training.data import LESION, Case, parenchyma_hu
+from nen_imaging.training.cases import LESION, Case, parenchyma_hu
 from nen_imaging.training.lesions import add_lesions, smooth_noise
 from nen_imaging.training.recipes import LesionRecipe, NetworkRecipe
 

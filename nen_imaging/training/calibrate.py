@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nen_imaging.segmentation.bundle import Calibration
 from nen_imaging.segmentation.infer import Model
 from nen_imaging.segmentation.two_stage import FineView, floats, look, sigmoid
-from nen_imaging.training.data import LESION, Case
+from nen_imaging.training.cases import LESION, Case
 from nen_imaging.training.lesions import add_lesions
 from nen_imaging.training.recipes import LesionRecipe
 from nen_imaging.volume import Volume, resample

@@ -1,42 +1,22 @@
-"""Labelled CT in folders -> cases in memory -> one deterministic sample per training step."""
+"""Labelled CT in folders -> cases in memory."""
 
 from __future__ import annotations
 
 import csv
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nen_imaging.segmentation.preprocess import ORIENTATION
+from nen_imaging.training.cases import LIVER, Case
 from nen_imaging.training.digital import digital_cases
 from nen_imaging.training.recipes import Recipe, RecipeError, SourceRecipe
 from nen_imaging.volume import Volume, read_nifti, require_same_grid
 
 NetworkName = Literal["liver", "lesion"]
-LIVER, LESION = 1, 2
-_IN_TURN = 6  # variants in memory
-
-
-@dataclass(frozen=True)
-class Case:
-    """One labelled CT in memory, axes LPS: HU as int16, label 0, 1 liver, 2 lesion as uint8."""
-
-    name: str
-    patient: str
-    image: Volume
-    label: Volume
-    lesions_known: bool
-    weight: float = 1.0
-    licence: str = "not stated"
-
-    @property
-    def has_lesions(self) -> bool:
-        return bool((self.label.array == LESION).any())
 
 
 def load_cases(recipe: Recipe, network: NetworkName, root: Path, *, held_out: bool = False) -> list[Case]:
@@ -122,55 +102,3 @@ def _read(form: Path) -> tuple[Volume, Volume]:
     require_same_grid(image, label)
     image = image.with_array(np.asarray(image.array, np.float32).round().astype(np.int16)).oriented(ORIENTATION)
     return image, label.with_array(classes).oriented(ORIENTATION)
-
-
-class StepSamples:
-    """A map from training step to sample: a pure function of seed and step, so a resumed run sees the same data.
-
-    Several steps draw their patches from the same synthetic variant of a case, which is costly to make; steps in a
-    row draw from different ones, lest the network follows one case. A torch DataLoader takes it as a dataset.
-    """
-
-    def __init__(self, cases: list[Case], recipe: Recipe, network: NetworkName) -> None:
-        self.cases = cases
-        self.recipe = recipe
-        self.network = network
-        weights = np.array([case.weight * (2.0 if case.has_lesions else 1.0) for case in cases])
-        self._chances = weights / weights.sum()
-        self._variants: dict[int, Any] = {}
-
-    def __len__(self) -> int:
-        return self._network_recipe.steps
-
-    def __getitem__(self, step: int) -> dict[str, Any]:
-        """Input (channels, i, j, k), target (2, i, j, k) of liver with lesions and lesions, and voxel weights."""
-        from nen_imaging.training.augment import draw_patch
-
-        rng = np.random.default_rng([self.recipe.seed, self.network == "lesion", step, 1])
-        variant = self._variant_of(step)
-        return draw_patch(variant, self._network_recipe, self.recipe.scaling, rng, with_prior=self.network == "lesion")
-
-    @property
-    def _network_recipe(self) -> Any:  # noqa: ANN401 - NetworkRecipe; pydantic's attribute
-        return getattr(self.recipe, self.network)
-
-    def _variant_of(self, step: int) -> Any:  # noqa: ANN401 - augment.Variant
-        """Variants serve in turn, `_IN_TURN` at a time, until each has given its patches."""
-        from nen_imaging.training.augment import make_variant
-
-        block, place = divmod(step, _IN_TURN * self._network_recipe.patches_per_variant)
-        number = block * _IN_TURN + place % _IN_TURN
-        if number not in self._variants:
-            self._variants = {known: v for known, v in self._variants.items() if known >= block * _IN_TURN}
-            rng = np.random.default_rng([self.recipe.seed, self.network == "lesion", number, 0])
-            case = self.cases[int(rng.choice(len(self.cases), p=self._chances))]
-            hardness = self._network_recipe.hardness(number * self._network_recipe.patches_per_variant)
-            self._variants[number] = make_variant(case, self.recipe.lesions.at(hardness), rng)
-        return self._variants[number]
-
-
-def parenchyma_hu(image: NDArray[Any], label: NDArray[Any]) -> float:
-    """Median HU of the liver outside its lesions (of the whole liver where a lesion fills it; 100 without a liver)."""
-    healthy = image[label == LIVER]
-    liver = healthy if healthy.size else image[label > 0]
-    return float(np.median(liver)) if liver.size else 100.0

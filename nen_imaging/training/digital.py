@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nen_imaging.segmentation.preprocess import ORIENTATION
+from nen_imaging.training.cases import Case
 from nen_imaging.training.recipes import DigitalRecipe
-
-if TYPE_CHECKING:
-    from nen_imaging.training.data import Case
 
 
 def digital_cases(recipe: DigitalRecipe, spacing_mm: float) -> Iterator[Case]:
@@ -20,7 +17,6 @@ def digital_cases(recipe: DigitalRecipe, spacing_mm: float) -> Iterator[Case]:
     from nen_imaging.phantom.scanner import CtScanner
     from nen_imaging.phantom.staging import staging
     from nen_imaging.phantom.tissue import Phase
-    from nen_imaging.training.data import Case
 
     phases = [*[Phase.PORTAL_VENOUS] * 5, Phase.ARTERIAL]
     for number, load in enumerate(np.linspace(0, 75, recipe.patients)):

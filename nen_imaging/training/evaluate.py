@@ -10,7 +10,7 @@ import numpy as np
 from nen_imaging.segmentation.bundle import Bundle
 from nen_imaging.segmentation.segment import segment_volume
 from nen_imaging.segmentation.uncertainty import overlap
-from nen_imaging.training.data import LESION, Case
+from nen_imaging.training.cases import LESION, Case
 
 
 def evaluate(case: Case, bundle: Bundle, *, device: str = "cpu") -> dict[str, Any]:

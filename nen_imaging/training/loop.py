@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch.utils.data import Dataset
 
-    from nen_imaging.training.data import StepSamples
+    from nen_imaging.training.samples import StepSamples
 
 _LOG_COLUMNS = ("step", "loss", "learning_rate", "seconds")
 
@@ -60,6 +60,7 @@ def train_network(
         sampler=range(state.step, last),
         num_workers=workers,
         prefetch_factor=8 if workers else None,
+        multiprocessing_context="forkserver" if workers else None,  # a fork of a process with threads may hang
     )
     started, losses = time.perf_counter(), []
     for batch in loader:

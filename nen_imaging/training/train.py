@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from nen_imaging.training.data import NetworkName, StepSamples, load_cases
+from nen_imaging.training.data import NetworkName, load_cases
 from nen_imaging.training.loop import train_network
 from nen_imaging.training.recipes import Recipe
+from nen_imaging.training.samples import StepSamples
 
 NETWORKS: tuple[NetworkName, NetworkName] = ("liver", "lesion")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from nen_imaging.training.data import Case
+from nen_imaging.training.cases import Case
 from nen_imaging.training.recipes import LesionRecipe, NetworkRecipe, Recipe
 from nen_imaging.volume import Volume, write_nifti
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from nen_imaging.training.augment import make_variant
-from nen_imaging.training.data import StepSamples, held_out_cases, load_cases, training_data
+from nen_imaging.training.data import held_out_cases, load_cases, training_data
 from nen_imaging.training.recipes import RecipeError
+from nen_imaging.training.samples import StepSamples
 
 
 def test_a_held_out_patient_is_left_out_with_all_scans(data, recipe):

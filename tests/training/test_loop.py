@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from nen_imaging.training.data import StepSamples
 from nen_imaging.training.loop import segmentation_loss, train_network
 from nen_imaging.training.recipes import NetworkRecipe, RecipeError
+from nen_imaging.training.samples import StepSamples
 
 
 def weights(checkpoint):

@@ -1,0 +1,55 @@
+"""One deterministic sample per training step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nen_imaging.training.augment import Variant, draw_patch, make_variant
+from nen_imaging.training.cases import Case
+from nen_imaging.training.data import NetworkName
+from nen_imaging.training.recipes import NetworkRecipe, Recipe
+
+_IN_TURN = 6  # variants in memory
+
+
+class StepSamples:
+    """A map from training step to sample: a pure function of seed and step, so a resumed run sees the same data.
+
+    Several steps draw their patches from the same synthetic variant of a case, which is costly to make; steps in a
+    row draw from different ones, lest the network follows one case. A torch DataLoader takes it as a dataset.
+    """
+
+    def __init__(self, cases: list[Case], recipe: Recipe, network: NetworkName) -> None:
+        self.cases = cases
+        self.recipe = recipe
+        self.network = network
+        weights = np.array([case.weight * (2.0 if case.has_lesions else 1.0) for case in cases])
+        self._chances = weights / weights.sum()
+        self._variants: dict[int, Variant] = {}
+
+    def __len__(self) -> int:
+        return self._network_recipe.steps
+
+    def __getitem__(self, step: int) -> dict[str, Any]:
+        """Input (channels, i, j, k), target (2, i, j, k) of liver with lesions and lesions, and voxel weights."""
+        rng = np.random.default_rng([self.recipe.seed, self.network == "lesion", step, 1])
+        variant = self._variant_of(step)
+        return draw_patch(variant, self._network_recipe, self.recipe.scaling, rng, with_prior=self.network == "lesion")
+
+    @property
+    def _network_recipe(self) -> NetworkRecipe:
+        return self.recipe.liver if self.network == "liver" else self.recipe.lesion
+
+    def _variant_of(self, step: int) -> Variant:
+        """Variants serve in turn, `_IN_TURN` at a time, until each has given its patches."""
+        block, place = divmod(step, _IN_TURN * self._network_recipe.patches_per_variant)
+        number = block * _IN_TURN + place % _IN_TURN
+        if number not in self._variants:
+            self._variants = {known: v for known, v in self._variants.items() if known >= block * _IN_TURN}
+            rng = np.random.default_rng([self.recipe.seed, self.network == "lesion", number, 0])
+            case = self.cases[int(rng.choice(len(self.cases), p=self._chances))]
+            hardness = self._network_recipe.hardness(number * self._network_recipe.patches_per_variant)
+            self._variants[number] = make_variant(case, self.recipe.lesions.at(hardness), rng)
+        return self._variants[number]
