@@ -9,41 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from nen_imaging.phantom.build import Build
 from nen_imaging.phantom.canvas import Canvas, Lattice, Mask, smooth_minimum
-from nen_imaging.phantom.liver import add_hepatic_vessels, liver_shape
+from nen_imaging.phantom.gut import paint_gut
+from nen_imaging.phantom.liver import add_hepatic_vessels, liver_mask
 from nen_imaging.phantom.organs import LIVER_ORGANS, Organ
 from nen_imaging.phantom.ranges import GENERAL, Ranges
+from nen_imaging.phantom.shape_model import LiverShape
 from nen_imaging.volume import FloatArray, Volume
-
-
-@dataclass(frozen=True)
-class Build:
-    """The measures of one body, in mm."""
-
-    half_width: float
-    half_depth: float
-    fat: float
-    wall: float
-    dome: float
-    """Height of the right dome of the diaphragm."""
-
-    @classmethod
-    def drawn(cls, rng: np.random.Generator) -> Build:
-        stoutness = rng.uniform(0, 1)
-        return cls(
-            half_width=145 + 40 * stoutness + rng.normal(0, 6),
-            half_depth=95 + 38 * stoutness + rng.normal(0, 5),
-            fat=8 + 24 * stoutness * rng.uniform(0.6, 1.2),
-            wall=rng.uniform(10, 15),
-            dome=rng.uniform(35, 60),
-        )
-
-    @property
-    def spine_y(self) -> float:
-        """Middle of the vertebral bodies."""
-        return -self.half_depth + 0.6 * self.fat + 52
 
 
 @dataclass(frozen=True)
@@ -104,21 +80,27 @@ def digital_patient(
     counts = np.maximum(1, np.rint(np.array(size_mm) / spacing)).astype(int)
     x, y, z = (c + (np.arange(n) + 0.5) * s for c, n, s in zip(corner, counts, spacing, strict=True))
     build = Build.drawn(rng)
-    bend_mm = np.random.default_rng([seed, 5]).uniform(*ranges.bend_mm)
-    canvas = Canvas.empty(Lattice((x, y, z)), rng, bend_mm)
-    shape = _paint_body(canvas, build, rng, liver_volume_ml or rng.uniform(*ranges.liver_volume_ml))
+    own = np.random.default_rng([seed, 5])
+    canvas = Canvas.empty(Lattice((x, y, z)), rng, own.uniform(*ranges.bend_mm))
+    volume_ml = liver_volume_ml or own.uniform(*ranges.liver_volume_ml)
+    liver_shape = LiverShape.drawn(own, ranges)
+    build = build.with_room_for(liver_shape, volume_ml)
+    shape = _paint_body(canvas, build, rng, liver_shape, volume_ml)
     affine = np.diag([*spacing, 1.0])
     affine[:3, 3] = x[0], y[0], z[0]
     liver = shape & np.isin(canvas.organs, LIVER_ORGANS)
     return Anatomy(Volume(canvas.organs, affine), Volume(liver, affine), build, seed, ranges)
 
 
-def _paint_body(canvas: Canvas, build: Build, rng: np.random.Generator, liver_volume_ml: float) -> Mask:
+def _paint_body(
+    canvas: Canvas, build: Build, rng: np.random.Generator, liver_shape: LiverShape, liver_volume_ml: float
+) -> Mask:
     """Paint every organ, later ones over earlier ones, and return the shape that the liver had."""
     skin_depth = _depth_under_skin(canvas, build)
     cavity_depth = _depth_in_cavity(canvas, build, skin_depth)
-    diaphragm = _height_of_diaphragm(canvas, build, rng)
-    _paint_trunk(canvas, build, skin_depth, cavity_depth)
+    liver = liver_mask(canvas, cavity_depth, build.dome, liver_shape, liver_volume_ml)
+    diaphragm = _over_the_liver(canvas, _height_of_diaphragm(canvas, build, rng), liver)
+    _paint_trunk(canvas, build, skin_depth, cavity_depth, rng)
     _paint_spine(canvas, build)
     _paint_ribs(canvas, build, cavity_depth)
     inside = cavity_depth > 0
@@ -126,10 +108,9 @@ def _paint_body(canvas: Canvas, build: Build, rng: np.random.Generator, liver_vo
     _paint_chest(canvas, build, inside & (canvas.z > diaphragm), diaphragm, rng)
     canvas.paint(Organ.MUSCLE, inside & (np.abs(canvas.z - diaphragm + 1.5) < 1.5))
     abdomen = inside & (canvas.z < diaphragm - 3)
-    _paint_gut(canvas, build, abdomen & (cavity_depth > 3), rng)
+    paint_gut(canvas, build, abdomen & (cavity_depth > 3), rng)
     _paint_spleen(canvas, build, abdomen, rng)
-    room = abdomen & ~_paint_kidneys(canvas, build, abdomen, rng)
-    liver = liver_shape(canvas, build.spine_y, room, cavity_depth, diaphragm, rng, liver_volume_ml)
+    liver &= abdomen & ~_paint_kidneys(canvas, build, abdomen, rng)
     canvas.paint(Organ.LIVER, liver)
     _paint_pancreas(canvas, build, abdomen, rng)
     _paint_great_vessels(canvas, build, inside)
@@ -169,10 +150,32 @@ def _height_of_diaphragm(canvas: Canvas, build: Build, rng: np.random.Generator)
     return np.maximum(domes, build.dome - lower_middle - 90 * middle**1.3)
 
 
-def _paint_trunk(canvas: Canvas, build: Build, skin_depth: FloatArray, cavity_depth: FloatArray) -> None:
+def _over_the_liver(canvas: Canvas, diaphragm: FloatArray, liver: Mask) -> FloatArray:
+    """The diaphragm lies on the liver where there is one, and meets its usual height around it."""
+    top = np.where(liver, canvas.z, -np.inf).max(axis=2)
+    here = np.isfinite(top)
+    spacing_mm = [float(axis[1] - axis[0]) for axis in canvas.lattice.axes_mm[:2]]
+    usual = diaphragm.mean(axis=2)
+    rise = np.where(here, top + 4 - usual, 0).astype(np.float32)
+    sigma = 5.0 / np.array(spacing_mm)
+    smooth = ndimage.gaussian_filter(rise, sigma) / np.maximum(ndimage.gaussian_filter(here * 1.0, sigma), 0.05)
+    nearby = ndimage.gaussian_filter(here.astype(np.float32), 2 * sigma)
+    rise = np.where(here, np.maximum(smooth, rise), smooth * np.clip(2 * nearby, 0, 1))
+    return diaphragm + rise.astype(np.float32)[:, :, None]
+
+
+def _paint_trunk(
+    canvas: Canvas, build: Build, skin_depth: FloatArray, cavity_depth: FloatArray, rng: np.random.Generator
+) -> None:
     canvas.paint(Organ.FAT, skin_depth > 0)
     canvas.paint(Organ.SKIN, (skin_depth > 0) & (skin_depth < 2))
-    canvas.paint(Organ.MUSCLE, (cavity_depth < 0) & (cavity_depth > -build.wall) & (skin_depth > 4))
+    thickness = build.wall * (0.8 + 0.2 * canvas.lattice.random_field(rng, 24.0))
+    wall = (cavity_depth < 0) & (cavity_depth > -thickness) & (skin_depth > 4) & _is_beside_spine(canvas, build)
+    canvas.paint(Organ.MUSCLE, wall)
+    for share in (0.36, 0.66):  # fat between the layers
+        canvas.paint(
+            Organ.FAT, wall & (np.abs(cavity_depth + share * thickness) < 0.55) & (thickness > 0.7 * build.wall)
+        )
     for side in (-1, 1):
         centre = (side * 32, build.spine_y - 36, 0)
         canvas.paint(Organ.MUSCLE, _column(canvas, centre, 27, 19) & (skin_depth > 0.5 * build.fat))
@@ -181,6 +184,10 @@ def _paint_trunk(canvas: Canvas, build: Build, skin_depth: FloatArray, cavity_de
         canvas.paint(Organ.MUSCLE, _column(canvas, (side * 36, build.spine_y - 2, 0), 18, 20, reach) & lower)
     linea_alba = (np.abs(canvas.x) < 3) & (canvas.y > 0) & (canvas.organs == Organ.MUSCLE) & (canvas.z < -20)
     canvas.paint(Organ.FAT, linea_alba)
+
+
+def _is_beside_spine(canvas: Canvas, build: Build) -> Mask:
+    return np.hypot(canvas.x / 1.15, canvas.y - (build.spine_y - 12)) > 52
 
 
 def _column(
@@ -209,13 +216,13 @@ def _paint_spine(canvas: Canvas, build: Build) -> None:
 
 
 def _paint_ribs(canvas: Canvas, build: Build, cavity_depth: FloatArray) -> None:
-    """Ribs 25 mm apart that run downwards to the front, in the inner part of the wall."""
+    """Ribs 25 mm apart that run downwards to the front, in the inner part of the wall; none around the spine."""
     angle = np.arctan2(np.abs(canvas.x), -(canvas.y - build.spine_y))  # 0 behind, pi in front
     phase = np.mod(canvas.z + 58 * angle, 25) - 12.5
     shell = cavity_depth + 0.45 * build.wall
     flat = (phase / 6.0) ** 2 + (shell / 4.0) ** 2
     margin = -75 + 60 * np.clip(angle - 1.6, 0, None)  # the costal arch rises to the sternum
-    caged = (canvas.z > margin - 40) & (angle < 2.75) & (angle > 0.35)
+    caged = (canvas.z > margin - 40) & (angle < 2.75) & _is_beside_spine(canvas, build)
     canvas.paint(Organ.CORTEX, caged & (flat < 1))
     canvas.paint(Organ.BONE, caged & (flat < 0.35))
     sternum = (np.abs(canvas.x) < 17) & (canvas.y > 0) & (np.abs(shell) < 5) & (canvas.z > 45)
@@ -224,14 +231,14 @@ def _paint_ribs(canvas: Canvas, build: Build, cavity_depth: FloatArray) -> None:
 
 def _paint_chest(canvas: Canvas, build: Build, chest: Mask, diaphragm: FloatArray, rng: np.random.Generator) -> None:
     canvas.paint(Organ.LUNG, chest)
-    branching = canvas.lattice.random_field(rng, 9.0)
-    canvas.paint(Organ.LUNG_VESSEL, chest & (branching > 2.3))
+    branching = canvas.lattice.random_field(rng, 7.0)
+    canvas.paint(Organ.LUNG_VESSEL, chest & (branching > 2.7))
     middle = _column(canvas, (-3, build.spine_y + 38, 0), 30, 24)
     canvas.paint(Organ.FAT, chest & middle)
     floor = build.dome - 25
     centre = np.array([-22 + rng.normal(0, 5), build.half_depth - build.fat - build.wall - 52, floor + 48])
     tilt = Rotation.from_euler("zy", [25, 20], degrees=True).as_matrix()
-    semi_axes = np.array([62, 44, 50]) * rng.uniform(0.9, 1.1)
+    semi_axes = np.array([68, 50, 54]) * rng.uniform(0.9, 1.1)
     above = canvas.z > diaphragm + 1
     canvas.paint(Organ.FAT, canvas.ellipsoid(centre, semi_axes + 6, tilt) & above & chest)
     canvas.paint(Organ.MUSCLE, canvas.ellipsoid(centre, semi_axes, tilt) & above & chest)
@@ -245,51 +252,12 @@ def _paint_chest(canvas: Canvas, build: Build, chest: Mask, diaphragm: FloatArra
     canvas.paint(Organ.MUSCLE, chest & oesophagus)
 
 
-def _paint_gut(canvas: Canvas, build: Build, room: Mask, rng: np.random.Generator) -> None:
-    """Small bowel as a crowd of loops, the colon's frame with gas and stool, then the stomach in front of both."""
-    front = build.half_depth - build.fat - build.wall
-    loops = canvas.lattice.random_field(rng, 13.0)
-    region = room & (canvas.z < -65) & (canvas.y > build.spine_y + 40) & (np.abs(canvas.x) < 0.62 * build.half_width)
-    canvas.paint(Organ.BOWEL, region & (loops > -0.35))
-    canvas.paint(Organ.STOMACH_CONTENT, region & (loops > 0.8))
-    canvas.paint(Organ.GAS, region & (loops > 1.9) & (canvas.y > 0.2 * front))
-    side = build.half_width - build.fat - build.wall
-    colon = [
-        (side - 30, -8, -230), (side - 28, 0, -150), (side - 40, front - 40, -125), (0, front - 26, -120),
-        (50 - side, front - 36, -75), (34 - side, -10, -55), (26 - side, -20, -120), (28 - side, -18, -230),
-    ]  # fmt: skip
-    haustra = canvas.lattice.random_field(rng, 16.0)
-    wall = canvas.tube(colon, [24, 23, 22, 20, 20, 18, 15, 14]) & room
-    content = canvas.tube(colon, [21, 20, 19, 17, 17, 15, 12, 11]) & wall & (haustra > -1.1)
-    canvas.paint(Organ.BOWEL, wall)
-    canvas.paint(Organ.STOOL, content)
-    canvas.paint(Organ.GAS, content & (haustra + canvas.y / front > 0.75))
-    _paint_stomach(canvas, build, room, front, rng)
-
-
-def _paint_stomach(canvas: Canvas, build: Build, room: Mask, front: float, rng: np.random.Generator) -> None:
-    fill = rng.uniform(0.65, 1.1)
-    textbook = [
-        (-62, build.spine_y + 45, build.dome - 45), (-68, build.spine_y + 75, -25), (-52, front - 38, -60),
-        (-12, front - 34, -82), (26, front - 48, -74),
-    ]  # fmt: skip
-    path = np.array(textbook) + rng.normal(0, 7, (5, 3))
-    radii = fill * np.array([38, 36, 30, 22, 14]) * rng.uniform(0.88, 1.12, 5)
-    canvas.paint(Organ.FAT, canvas.tube(path, radii + 5) & room)
-    canvas.paint(Organ.STOMACH_WALL, canvas.tube(path, radii) & room)
-    lumen = canvas.tube(path, radii - 4.5) & room
-    canvas.paint(Organ.STOMACH_CONTENT, lumen)
-    heights = canvas.y[lumen]
-    if heights.size:  # gas rises to the front of a patient on the back
-        canvas.paint(Organ.GAS, lumen & (canvas.y > np.quantile(heights, rng.uniform(0.5, 0.95))))
-
-
 def _paint_spleen(canvas: Canvas, build: Build, abdomen: Mask, rng: np.random.Generator) -> None:
     side = build.half_width - build.fat - build.wall
-    centre = np.array([32 - side, build.spine_y + 22, build.dome - 72 + rng.normal(0, 8)])
+    centre = np.array([34 - side, build.spine_y + 24, build.dome - 64 + rng.normal(0, 8)])
     turn = Rotation.from_euler("zx", [-28 + rng.normal(0, 8), 25 + rng.normal(0, 8)], degrees=True).as_matrix()
-    semi_axes = np.array([30, 56, 48]) * rng.uniform(0.8, 1.2)
-    hilum = canvas.ellipsoid(np.add(centre, (34, 14, 0)), semi_axes * [0.9, 0.8, 0.9], turn)
+    semi_axes = np.array([34, 58, 54]) * rng.uniform(0.85, 1.2)
+    hilum = canvas.ellipsoid(np.add(centre, (44, 14, 0)), semi_axes * [0.95, 0.75, 0.9], turn)
     spleen = canvas.ellipsoid(centre, semi_axes, turn) & ~hilum & abdomen
     canvas.paint(Organ.SPLEEN, spleen)
 
@@ -325,6 +293,9 @@ def _paint_pancreas(canvas: Canvas, build: Build, abdomen: Mask, rng: np.random.
 def _paint_great_vessels(canvas: Canvas, build: Build, inside: Mask) -> None:
     y = build.spine_y
     top = build.dome + 40
+    for side in (-1, 1):
+        crus = [(side * 14, y + 22, -95), (side * 15, y + 26, -50), (side * 13, y + 36, build.dome - 45)]
+        canvas.paint(Organ.MUSCLE, canvas.tube(crus, [5, 6, 5]) & inside & (canvas.organs == Organ.FAT))
     cava = [(20, y + 26, -260), (21, y + 28, -80), (24, y + 40, -20), (22, y + 50, build.dome - 22), (18, y + 56, top)]
     canvas.paint(Organ.CAVA, canvas.tube(cava, [11, 12, 13, 14, 13]) & inside)
     aorta = [(-6, y + 27, -260), (-8, y + 29, -60), (-14, y + 27, 20), (-24, y + 16, 160)]

@@ -79,13 +79,24 @@ class Canvas:
         x, y, z = (axis + np.float32(bend_mm) * lattice.random_field(rng, knots_mm) for axis in straight)
         return cls(lattice, np.zeros(lattice.shape, np.uint8), x, y, z, bend_mm)
 
+    @property
+    def voxel_volume_ml(self) -> float:
+        return float(np.prod([axis[1] - axis[0] for axis in self.lattice.axes_mm])) / 1000
+
+    def every(self, step: int) -> Self:
+        """The canvas of every so manieth voxel along each axis; shapes can be tried on it, not painted."""
+        x, y, z = (axis[::step] for axis in self.lattice.axes_mm)
+        some = (slice(None, None, step),) * 3
+        lattice = Lattice((x, y, z))
+        return type(self)(lattice, self.organs[some], self.x[some], self.y[some], self.z[some], self.bend_mm)
+
     def paint(self, organ: int, mask: Mask) -> None:
         self.organs[mask] = organ
 
     def ellipsoid(self, centre_mm: ArrayLike, semi_axes_mm: ArrayLike, rotation: FloatArray | None = None) -> Mask:
         """Where an ellipsoid lies; `rotation` (3 x 3) turns its axes."""
         centre, semi_axes = np.asarray(centre_mm, float), np.asarray(semi_axes_mm, float)
-        box = self._box(centre - semi_axes.max(), centre + semi_axes.max())
+        box = self.box(centre - semi_axes.max(), centre + semi_axes.max())
         mask = np.zeros(self.organs.shape, bool)
         offset = np.stack([c[box] - np.float32(m) for c, m in zip((self.x, self.y, self.z), centre, strict=True)])
         turned = offset if rotation is None else np.tensordot(rotation.T.astype(np.float32), offset, axes=1)
@@ -102,7 +113,7 @@ class Canvas:
 
     def _add_cone(self, mask: Mask, start: FloatArray, end: FloatArray, first_mm: float, last_mm: float) -> None:
         radius = max(first_mm, last_mm)
-        box = self._box(np.minimum(start, end) - radius, np.maximum(start, end) + radius)
+        box = self.box(np.minimum(start, end) - radius, np.maximum(start, end) + radius)
         offset = [c[box] - np.float32(m) for c, m in zip((self.x, self.y, self.z), start, strict=True)]
         along = (end - start).astype(np.float32)
         share = sum(o * a for o, a in zip(offset, along, strict=True)) / np.float32(max(float(along @ along), 1e-6))
@@ -110,7 +121,7 @@ class Canvas:
         distance2 = sum((o - share * a) ** 2 for o, a in zip(offset, along, strict=True))
         mask[box] |= distance2 < (first_mm + share * np.float32(last_mm - first_mm)) ** 2
 
-    def _box(self, low_mm: FloatArray, high_mm: FloatArray) -> Box:
+    def box(self, low_mm: FloatArray, high_mm: FloatArray) -> Box:
         """The voxels that a shape can reach, whatever the bend."""
         margin = 4 * self.bend_mm
         bounds = [

@@ -2,57 +2,74 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import ndimage
 
 from nen_imaging.phantom.canvas import Canvas, Mask, smooth_minimum
 from nen_imaging.phantom.organs import Organ
+from nen_imaging.phantom.shape_model import UNIT_ML, LiverShape
 from nen_imaging.volume import FloatArray
 
 LEAF_RADIUS_MM = 1.6
+TAKEN = 1.055
+"""How much larger a liver is before kidney, cava and diaphragm take their place from it."""
 GROWTH = 0.40
 """Exponent of a vessel's radius over the leaves it feeds; Murray's law has 1/3."""
 
 
-def liver_shape(
-    canvas: Canvas,
-    spine_y: float,
-    room: Mask,
-    cavity_depth: FloatArray,
-    diaphragm: FloatArray,
-    rng: np.random.Generator,
-    volume_ml: float,
-) -> Mask:
-    """A liver of the wanted volume, in one piece.
+def liver_mask(canvas: Canvas, cavity_depth: FloatArray, dome_mm: float, shape: LiverShape, volume_ml: float) -> Mask:
+    """A liver of the wanted volume, in one piece: against the right wall and the back, its top at the dome's height.
 
-    Ribs and diaphragm bound it outside, `room` says where nothing else is. Its visceral surface, which rises from
-    the right tip to the left lobe, is moved until the volume is right, as a liver grows where it finds room.
+    The wall moulds it; it is enlarged until the volume is right.
     """
-    capsule = smooth_minimum(cavity_depth - 1, 0.8 * (diaphragm - 3 - canvas.z), 10)
-    visceral = _visceral_depth(canvas, spine_y, rng)
-    voxel_ml = float(np.prod([axis[1] - axis[0] for axis in canvas.lattice.axes_mm])) / 1000
-    low, high = -80.0, 80.0
-    for _ in range(12):
-        offset = (low + high) / 2
-        coarse = smooth_minimum(capsule[::2, ::2, ::2], visceral[::2, ::2, ::2] + offset, 14) > 0
-        coarse &= room[::2, ::2, ::2]
-        low, high = (low, offset) if coarse.sum() * 8 * voxel_ml > volume_ml else (offset, high)
-    return _largest_part(room & (smooth_minimum(capsule, visceral + offset, 14) > 0))
+    walls = _Walls.of(canvas, cavity_depth)
+    step = max(1, round(4.0 / float(np.diff(canvas.lattice.axes_mm[0][:2])[0])))
+    coarse = canvas.every(step)
+    low, high = 0.5, 1.6 * float(np.cbrt(volume_ml / UNIT_ML))
+    for _ in range(10):
+        scale = (low + high) / 2
+        inside = _moulded(
+            coarse, cavity_depth[::step, ::step, ::step], walls.centre_mm(shape, scale, dome_mm), shape, scale
+        )
+        is_larger = inside.sum() * coarse.voxel_volume_ml > TAKEN * volume_ml
+        low, high = (low, scale) if is_larger else (scale, high)
+    return _largest_part(_moulded(canvas, cavity_depth, walls.centre_mm(shape, scale, dome_mm), shape, scale))
 
 
-def _visceral_depth(canvas: Canvas, spine_y: float, rng: np.random.Generator) -> FloatArray:
-    """Distance (mm, positive inside) to the surface that faces stomach, kidney and gut."""
-    x, y, z = canvas.x, canvas.y, canvas.z
-    slope, left_mm = rng.uniform(0.6, 0.85), rng.uniform(-75, -35)
-    medial = np.clip((80 - x) / 60, 0, 1)
-    underside = -105 + slope * np.clip(100 - x, 0, None) + 0.35 * medial * np.clip(30 - y, 0, 70)
-    hilum = 22 * np.exp(-(((x - 32) / 16) ** 2 + ((y - spine_y - 70) / 18) ** 2))
-    rear = spine_y + 52 + 0.7 * np.clip(-x, 0, None) - 2.2 * np.clip(x - 30, 0, None)
-    depth = smooth_minimum(0.85 * (z - underside - hilum), 0.8 * (y - rear), 16)
-    depth = smooth_minimum(depth, x - left_mm, 20)
-    fissure = 9 * np.exp(-(((x - 8) / 5) ** 2)) * np.clip((underside + 45 - z) / 30, 0, 1)  # of the round ligament
-    return depth - fissure + 5 * canvas.lattice.random_field(rng, 32.0)
+@dataclass(frozen=True)
+class _Walls:
+    """The inner side of the trunk where the liver lies: right, back and front, in mm."""
+
+    right: float
+    back: float
+    front: float
+
+    @classmethod
+    def of(cls, canvas: Canvas, cavity_depth: FloatArray) -> _Walls:
+        inside = (cavity_depth > 0) & (np.abs(canvas.z) < 40)
+        beside_spine = inside & (np.abs(canvas.x - 65) < 15)
+        return cls(
+            float(canvas.x[inside].max()), float(canvas.y[beside_spine].min()), float(canvas.y[beside_spine].max())
+        )
+
+    def centre_mm(self, shape: LiverShape, scale: float, dome_mm: float) -> FloatArray:
+        """Where the centroid goes; a liver deeper than the trunk is pushed in at both sides."""
+        lowest, highest = (scale * end for end in shape.extent_mm)
+        y = self.back - lowest[1] - 2
+        excess = max(0.0, y + float(highest[1]) - self.front)
+        return np.array([self.right - highest[0] + 3, y - 0.5 * excess, dome_mm - highest[2]])
+
+
+def _moulded(canvas: Canvas, cavity_depth: FloatArray, centre_mm: FloatArray, shape: LiverShape, scale: float) -> Mask:
+    lowest, highest = (scale * end for end in shape.extent_mm)
+    box = canvas.box(centre_mm + lowest, centre_mm + highest)
+    offset = np.stack([c[box] - np.float32(m) for c, m in zip((canvas.x, canvas.y, canvas.z), centre_mm, strict=True)])
+    mask = np.zeros(canvas.organs.shape, bool)
+    mask[box] = smooth_minimum(shape.depth_mm(offset, scale), cavity_depth[box] - 1, 8) > 0
+    return mask
 
 
 def _largest_part(mask: Mask) -> Mask:
@@ -68,11 +85,13 @@ def add_hepatic_vessels(canvas: Canvas, spine_y: float, rng: np.random.Generator
     places = np.stack([c[liver] for c in (canvas.x, canvas.y, canvas.z)], axis=1).astype(float)
     if not len(places):
         return
-    hilum = np.array([30, spine_y + 66, -28.0])
-    trunk: list[ArrayLike] = [(2, spine_y + 56, -78), (14, spine_y + 60, -58), hilum]
+    middle, highest = places.mean(axis=0), float(np.quantile(places[:, 2], 0.97))
+    wanted = np.array([30, 0.5 * (spine_y + 60) + 0.5 * middle[1], middle[2] - 22])
+    hilum = places[np.argmin(np.linalg.norm(places - wanted, axis=1))]
+    trunk: list[ArrayLike] = [(2, spine_y + 52, hilum[2] - 50), (10, spine_y + 58, hilum[2] - 26), hilum]
     around = liver | (canvas.organs == Organ.FAT)
     canvas.paint(Organ.PORTAL_VEIN, canvas.tube(trunk, [6.5, 7, 6.5]) & around)
-    outflow = np.array([22, spine_y + 52, float(np.quantile(places[:, 2], 0.97)) - 8])
+    outflow = np.array([22, spine_y + 52, highest - 12])
     for vein, root, leaves in ((Organ.PORTAL_VEIN, hilum, 34), (Organ.HEPATIC_VEIN, outflow, 26)):
         for start, end, radius in vessel_tree(root, places[rng.integers(len(places), size=leaves)]):
             canvas.paint(vein, canvas.tube([start, end], [radius, radius]) & liver)

@@ -16,6 +16,8 @@ class Ranges:
     """What differs between kinds of patients; each value is drawn evenly from its interval."""
 
     liver_volume_ml: Interval
+    liver_mode: Interval
+    """Of the shape model's first mode: wide with a long left lobe (negative) to deep and compact."""
     bend_mm: Interval
     """How far the body's shape departs from the textbook's."""
     lesion_bend_mm: Interval
@@ -38,6 +40,7 @@ class Ranges:
 
 GENERAL = Ranges(
     liver_volume_ml=(1200, 2500),
+    liver_mode=(-1.4, 1.6),
     bend_mm=(4.5, 5.5),
     lesion_bend_mm=(1.0, 2.4),
     lesion_fade_mm=(2.0, 7.0),
@@ -45,11 +48,12 @@ GENERAL = Ranges(
     texture_mm=(5.5, 7.0),
     unevenness_hu=(1.8, 3.2),
     resolution_mm=(1.4, 2.4),
-    noise_hu=(7.5, 20),
+    noise_hu=(7.5, 14),
     subslices=(1, 1),
 )
 CASE = Ranges(
     liver_volume_ml=(2650, 2950),
+    liver_mode=(-1.9, -1.5),
     bend_mm=(3.4, 4.2),
     lesion_bend_mm=(2.8, 3.6),
     lesion_fade_mm=(0.8, 1.6),

@@ -97,7 +97,7 @@ def _truth_on_slices(anatomy: Anatomy, lesions: LesionMap, scanner: CtScanner) -
     liver = thick_slices(anatomy.liver, thickness_mm)
     lesion = thick_slices(anatomy.liver.with_array(lesions.instances > 0), thickness_mm)
     inside = _share(liver) > 0.5
-    painted = np.count_nonzero(lesions.instances) / max(1, np.count_nonzero(anatomy.liver.array))
+    painted = np.count_nonzero(lesions.instances) / (np.count_nonzero(anatomy.liver.array) or 1)
     labels = inside.astype(np.uint8)
     labels[inside] += _highest(_share(lesion)[inside], round(painted * np.count_nonzero(inside)))
     count = round(liver.spacing_mm[2] / anatomy.liver.spacing_mm[2])
