@@ -1,0 +1,221 @@
+"""Cases are segmented and scored once, wherever the run was stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nen_imaging.stage import StageError, exclusive_lock, read_record
+from nen_imaging.training.export import random_bundle
+from nen_imaging.validation.datasets import find_cases
+from nen_imaging.validation.pairs import score_pairs
+from nen_imaging.validation.run import Validation, run_cases
+from nen_imaging.volume import read_nifti, require_same_grid, write_nifti
+from tests.validation.layouts import as_ircadb, as_lits, as_msd, body
+
+CT, TRUTH = body()
+
+
+def silent(_line):
+    """Say nothing."""
+
+
+def lay_out(root, *numbers):
+    for number in numbers:
+        as_msd(root, number, CT, TRUTH)
+    return root
+
+
+def scores_of(validation, case):
+    return json.loads((validation.scored(case) / "scores.json").read_text())
+
+
+def test_the_label_map_lies_on_the_images_own_grid(tmp_path, validation):
+    as_msd(tmp_path / "msd", 7, CT, TRUTH, codes="PIR")
+    (result,) = run_cases(validation, find_cases("msd", tmp_path / "msd"), silent)
+    assert result.problem == ""
+    labels = read_nifti(validation.results / "cases" / "7" / "liver.nii.gz")
+    require_same_grid(labels, read_nifti(tmp_path / "msd" / "imagesTr" / "liver_7.nii.gz"))
+    scores = scores_of(validation, "7")
+    assert scores["liver"]["dice"] == 1
+    assert scores["lesion"]["dice"] == 1
+    load = json.loads((validation.predicted("7") / "load.json").read_text())
+    assert scores["load"]["low"] == load["load_percent_low"] < scores["load"]["percent"] < scores["load"]["high"]
+
+
+def test_nothing_is_done_twice(tmp_path, validation, network):
+    cases = find_cases("msd", lay_out(tmp_path / "msd", 1, 2))
+    assert [one.was_done for one in run_cases(validation, cases, silent)] == [False, False]
+    assert [one.was_done for one in run_cases(validation, cases, silent)] == [True, True]
+    assert len(network) == 2
+
+
+def test_another_convention_scores_again_without_the_network(tmp_path, validation, network):
+    cases = find_cases("msd", lay_out(tmp_path / "msd", 1))
+    run_cases(validation, cases, silent)
+    run_cases(replace(validation, compat="codalab"), cases, silent)
+    assert len(network) == 1
+    assert scores_of(validation, "1")["compat"]["detected"] == {"0": 1, "0.5": 1}
+
+
+def test_another_bundle_or_image_is_another_case(tmp_path, validation, network, bundle):
+    root = lay_out(tmp_path / "msd", 1)
+    run_cases(validation, find_cases("msd", root), silent)
+    run_cases(replace(validation, bundle=replace(bundle, sha256="1" * 64)), find_cases("msd", root), silent)
+    assert len(network) == 2
+    os.utime(root / "labelsTr" / "liver_1.nii.gz", ns=(1, 1))
+    run_cases(replace(validation, bundle=replace(bundle, sha256="1" * 64)), find_cases("msd", root), silent)
+    assert len(network) == 3
+
+
+def test_a_damaged_result_is_made_again(tmp_path, validation, network):
+    cases = find_cases("msd", lay_out(tmp_path / "msd", 1))
+    run_cases(validation, cases, silent)
+    (validation.predicted("1") / "liver.nii.gz").write_bytes(b"cut")
+    assert [one.was_done for one in run_cases(validation, cases, silent)] == [False]
+    assert len(network) == 2
+
+
+def test_a_missing_case_is_told_and_tried_again_when_it_came(tmp_path, validation):
+    root = lay_out(tmp_path / "msd", 1, 2)
+    image = root / "imagesTr" / "liver_1.nii.gz"
+    image.rename(root / "aside")
+    told = []
+    first, second = run_cases(validation, find_cases("msd", root), told.append)
+    assert "The image is missing" in first.problem
+    assert (second.problem, told[0][:17]) == ("", "1 of 2, case 1: T")
+    (root / "aside").rename(image)
+    first, second = run_cases(validation, find_cases("msd", root), silent)
+    assert (first.problem, second.was_done) == ("", True)
+
+
+def test_a_case_without_any_liver_found_is_a_miss_not_a_failure(tmp_path, validation):
+    as_msd(tmp_path / "msd", 1, CT.with_array(np.full_like(CT.array, 20)), TRUTH)
+    (result,) = run_cases(validation, find_cases("msd", tmp_path / "msd"), silent)
+    assert result.problem == ""
+    scores = scores_of(validation, "1")
+    assert (scores["liver"]["dice"], scores["liver"]["assd_mm"], scores["load"]) == (0, None, None)
+
+
+def test_what_the_bundle_learnt_from_is_recorded(tmp_path, validation):
+    run_cases(validation, find_cases("msd", lay_out(tmp_path / "msd", 44, 45)), silent)
+    seen = {case: read_record(validation.predicted(case)).facts["seen_in_training"] for case in ("44", "45")}
+    assert seen == {"44": ["3D-IRCADb-01 #17", "LiTS 44"], "45": []}
+
+
+def test_only_one_process_works_on_a_folder(tmp_path, validation):
+    cases = find_cases("msd", lay_out(tmp_path / "msd", 1))
+    with (
+        exclusive_lock(validation.results / ".validate.lock", wait_s=0),
+        pytest.raises(StageError, match="is held by process"),
+    ):
+        run_cases(validation, cases, silent)
+
+
+SLOW_RUN = """
+import time
+from pathlib import Path
+from tests.validation.test_run import slow_run
+slow_run(Path({root!r}), Path({results!r}))
+"""
+
+
+def slow_run(root, results):
+    """What the killed process runs: ten cases with a network that takes its time."""
+    from nen_imaging.segmentation import segment
+    from nen_imaging.segmentation.bundle import Bundle
+
+    def segment_volume(ct, _bundle, **_options):
+        time.sleep(0.3)
+        labels = np.where(ct.array > 90, 1, 0).astype(np.uint8)
+        nothing = ct.with_array(np.zeros_like(labels))
+        return segment.Segmentation(ct.with_array(labels), nothing, (0.0,), (), "cpu")
+
+    segment.segment_volume = segment_volume
+    bundle = Bundle("slow", results, "0" * 64, "none", {}, {})
+    return run_cases(Validation(results, "msd", bundle), find_cases("msd", root), silent)
+
+
+def test_a_killed_run_goes_on_where_it_was(tmp_path, monkeypatch):
+    root, results = lay_out(tmp_path / "msd", *range(10)), tmp_path / "results"
+    script = SLOW_RUN.format(root=str(root), results=str(results))
+    repository = Path(__file__).parents[2]
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=repository)
+    deadline = time.monotonic() + 90
+    while len(list(results.glob("scores/*/stage.json"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+        assert process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    finished = {path.parent.name: path.stat().st_mtime_ns for path in results.glob("scores/*/stage.json")}
+    assert 3 <= len(finished) < 10
+    monkeypatch.setattr(time, "sleep", silent)
+    again = slow_run(root, results)
+    assert {one.name for one in again if one.was_done} == set(finished)
+    assert len(list(results.glob("cases/*/liver.nii.gz"))) == 10
+    assert not list(results.glob("*/*.tmp"))
+    for case, written in finished.items():
+        assert (results / "scores" / case / "stage.json").stat().st_mtime_ns == written
+
+
+def test_three_layouts_of_one_case_give_the_same_figures(tmp_path):
+    """An untrained network: where its liver lies means nothing, but it must be the same everywhere."""
+    bundle = random_bundle(tmp_path / "models", seed=3)
+    as_lits(tmp_path / "lits", 44, CT, TRUTH, identity=True)
+    as_msd(tmp_path / "msd", 44, CT, TRUTH)
+    as_ircadb(tmp_path / "ircadb", 17, CT, TRUTH)
+    found = []
+    for name in ("lits", "msd", "ircadb"):
+        validation = Validation(tmp_path / "results" / name, name, bundle, threads=1)
+        (result,) = run_cases(validation, find_cases(name, tmp_path / name), silent)
+        assert result.problem == ""
+        found.append(scores_of(validation, result.name))
+    assert 0 < found[0]["liver"]["dice"] < 1
+    for other in found[1:]:
+        assert other["liver"] == pytest.approx(found[0]["liver"], abs=1e-3)
+        assert other["load"]["percent"] == pytest.approx(found[0]["load"]["percent"], abs=1e-3)
+
+
+def test_score_pairs_masks_by_name_and_by_number(tmp_path):
+    (tmp_path / "truth").mkdir()
+    (tmp_path / "pred").mkdir()
+    for number in (1, 2, 3):
+        write_nifti(tmp_path / "truth" / f"segmentation-{number}.nii", TRUTH)
+    write_nifti(tmp_path / "pred" / "segmentation-1.nii", TRUTH)
+    write_nifti(tmp_path / "pred" / "case_0002.nii.gz", TRUTH.oriented("RSA"))
+    validation = Validation(tmp_path / "results", "score", compat="isbi2017")
+    results = score_pairs(validation, tmp_path / "truth", tmp_path / "pred", silent)
+    assert [one.problem for one in results] == ["", "", "there is no prediction for it"]
+    for name in ("segmentation-1", "segmentation-2"):
+        scores = scores_of(validation, name)
+        assert (scores["liver"]["dice"], scores["compat"]["assd"]) == (1, 0)
+
+
+def test_score_takes_the_cases_of_a_validation(tmp_path, validation):
+    root = lay_out(tmp_path / "msd", 1)
+    run_cases(validation, find_cases("msd", root), silent)
+    scoring = Validation(tmp_path / "scored", "score")
+    (result,) = score_pairs(scoring, root / "labelsTr", validation.results / "cases", silent)
+    assert (result.name, result.problem) == ("liver_1", "")
+    assert scores_of(scoring, "liver_1")["lesion"] == pytest.approx(scores_of(validation, "1")["lesion"], abs=1e-6)
+
+
+def test_score_says_what_is_wrong_with_a_mask(tmp_path):
+    for name in ("truth", "pred"):
+        (tmp_path / name).mkdir()
+    write_nifti(tmp_path / "truth" / "a.nii", TRUTH)
+    write_nifti(tmp_path / "pred" / "a.nii", TRUTH.with_array(TRUTH.array * 3))
+    validation = Validation(tmp_path / "results", "score")
+    (result,) = score_pairs(validation, tmp_path / "truth", tmp_path / "pred", silent)
+    assert "a.nii holds other codes" in result.problem
+    with pytest.raises(StageError, match="There is no NIfTI file"):
+        score_pairs(validation, tmp_path / "results", tmp_path / "pred", silent)
