@@ -62,7 +62,8 @@ def walk(study: Path) -> Iterator[FileEntry]:
 def list_files(study: Path) -> Iterator[FileEntry]:
     """Every file of a study, in order of path, archives not opened.
 
-    Hidden files and DICOMDIR are left out; a folder that links back to one above it is entered once.
+    Hidden files and DICOMDIR are left out; a folder that links back to one above it is entered once; one that may not
+    be entered is listed itself.
     """
     if study.is_file():
         stat = study.stat()
@@ -72,8 +73,14 @@ def list_files(study: Path) -> Iterator[FileEntry]:
 
 
 def _list_folder(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[FileEntry]:
-    with os.scandir(folder) as scan:
-        children = sorted((child for child in scan if not _ignored(child.name)), key=lambda child: child.name)
+    try:
+        with os.scandir(folder) as scan:
+            children = sorted((child for child in scan if not _ignored(child.name)), key=lambda child: child.name)
+    except OSError:
+        if not prefix:
+            raise
+        yield FileEntry(prefix.rstrip("/"), 0, 0)  # a folder that may not be entered: to be quarantined as unreadable
+        return
     for child in children:
         try:
             stat = child.stat()

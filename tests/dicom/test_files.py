@@ -1,8 +1,10 @@
 """Every file of a study has one path, in a folder as in an archive."""
 
+import os
 import shutil
 import tarfile
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -106,3 +108,17 @@ def test_what_cannot_be_opened_is_told_without_its_path(study, path):
     with pytest.raises(FileNotFoundError) as caught:
         list(open_files(study, [path]))
     assert not {word for word in ("Müller", "b/3", "old.zip") if word in str(caught.value)}
+
+
+def test_a_folder_that_may_not_be_entered_is_listed_as_unreadable(study, monkeypatch):
+    def scandir(folder):
+        if Path(folder).name == "b":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return entered(folder)
+
+    entered = os.scandir
+    monkeypatch.setattr(os, "scandir", scandir)
+    (listed,) = [entry for entry in list_files(study) if entry.path.startswith("b")]
+    assert listed.path == "b"
+    with pytest.raises(OSError, match="cannot be read"):  # which the scan of headers quarantines as unreadable
+        list(open_files(study, [listed.path]))
