@@ -58,14 +58,23 @@ def labelled(ct: Volume, truth: Volume, notes: tuple[str, ...] = (), **known: An
     Raises Refusal ``truth.unusable`` where the grids differ, a code is none of 0, 1, 2, or nothing is labelled.
     """
     labels, told = on_grid_of(ct, truth)
-    codes = np.unique(labels.array)
+    labels = checked_codes(labels)
+    if not labels.array.any():
+        raise Refusal("truth.unusable", "The label map is empty: it shows no liver.")
+    return LabelledCt(ct, labels, (*notes, *told, *anatomy_objections(ct, labels)), **known)
+
+
+def checked_codes(labels: Volume) -> Volume:
+    """The same labels as uint8.
+
+    Raises Refusal ``truth.unusable`` where a code is none of 0, 1, 2.
+    """
+    last = labels.shape[2]
+    codes = np.unique(np.concatenate([np.unique(labels.array[:, :, k]) for k in range(last)]))  # a sort of all is slow
     if not np.isin(codes, (0, LIVER, LESION)).all():
         shown = ", ".join(f"{code:g}" for code in codes[:8])
         raise Refusal("truth.unusable", f"The labels hold the codes {shown}; 0, 1 (liver) and 2 (lesion) are known.")
-    if not codes.any():
-        raise Refusal("truth.unusable", "The label map is empty: it shows no liver.")
-    labels = labels.with_array(labels.array.astype(np.uint8))
-    return LabelledCt(ct, labels, (*notes, *told, *anatomy_objections(ct, labels)), **known)
+    return labels.with_array(labels.array.astype(np.uint8))
 
 
 def on_grid_of(ct: Volume, truth: Volume) -> tuple[Volume, tuple[str, ...]]:

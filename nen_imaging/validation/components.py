@@ -41,9 +41,9 @@ def components_of(truth: Mask, prediction: Mask, *, neighbours: int) -> Componen
     cut = box or (slice(0, 1),) * 3  # nothing to separate in one voxel, either
     true_labels, true_count = ndimage.label(truth[cut], structure)
     labels, count = ndimage.label(prediction[cut], structure)
-    shared = np.zeros((count, true_count), np.int64)
     both = (labels > 0) & (true_labels > 0)
-    np.add.at(shared, (labels[both] - 1, true_labels[both] - 1), 1)
+    pairs = (labels[both] - 1) * true_count + true_labels[both] - 1
+    shared = np.bincount(pairs, minlength=count * true_count).reshape(count, true_count)
     return Components(
         true_labels,
         labels,

@@ -6,11 +6,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from nen_imaging.contract import Reason, Refusal
 from nen_imaging.stage import Outcome, Stage, StageCall, StageError, exclusive_lock, write_json
-from nen_imaging.validation.cases import on_grid_of
+from nen_imaging.validation.cases import checked_codes, on_grid_of
 from nen_imaging.validation.overlay import draw_overlay
 from nen_imaging.validation.run import SCORE_VERSION, CaseResult, Validation, require_ok, run_alone, told_problem
 from nen_imaging.validation.scores import score_case
@@ -61,9 +59,7 @@ def _read_labels(path: Path) -> Volume:
         volume = read_nifti(path)
     except (OSError, EOFError, ValueError) as error:
         raise Refusal("image.unreadable", f"{path.name} cannot be read: {error}") from error
-    if not np.isin(np.unique(volume.array), (0, 1, 2)).all():
-        raise Refusal("truth.unusable", f"{path.name} holds other codes than 0, 1 (liver) and 2 (lesion).")
-    return volume.with_array(volume.array.astype(np.uint8))
+    return checked_codes(volume)
 
 
 def _label_maps(folder: Path) -> dict[str, Path]:

@@ -216,6 +216,6 @@ def test_score_says_what_is_wrong_with_a_mask(tmp_path):
     write_nifti(tmp_path / "pred" / "a.nii", TRUTH.with_array(TRUTH.array * 3))
     validation = Validation(tmp_path / "results", "score")
     (result,) = score_pairs(validation, tmp_path / "truth", tmp_path / "pred", silent)
-    assert "a.nii holds other codes" in result.problem
+    assert "hold the codes 0, 3, 6" in result.problem
     with pytest.raises(StageError, match="There is no NIfTI file"):
         score_pairs(validation, tmp_path / "results", tmp_path / "pred", silent)
