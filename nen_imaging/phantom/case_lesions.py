@@ -19,13 +19,14 @@ from nen_imaging.volume import FloatArray
 
 CONTRAST_HU = (-14.0, -25.0, -52.0)  # to the liver: native, arterial, portal venous
 NEW_PER_PROGRESSION = 4
-NEW_RADIUS_MM = (8.6, 11.0)  # 15 to 25 mm across once bent and cut into slices
+NEW_RADIUS_MM = (7.8, 9.8)  # 15 to 25 mm across once bent and cut into slices
 NEW_GROWTH = 1.15  # of the radius, until the load is highest
-CORES, LESIONS_PER_CORE, SINGLES = 5, 4, 7
+OLD = 30
+CANDIDATES = 5  # tried for each of them; more spread them more evenly
 DEPTH_MM = 17.0  # of a new lesion's centre under the liver's surface
 APART_MM = 36.0
 OLD_APART_MM = 34.0  # of the other lesions' centres from the new ones'
-RESERVED_MM = 42.0
+RESERVED_MM = 36.0
 
 
 @dataclass(frozen=True)
@@ -92,13 +93,13 @@ def _distance_mm(points: FloatArray, places: FloatArray) -> FloatArray:
 
 
 def _old_lesions(anatomy: Anatomy, points: FloatArray, rng: np.random.Generator) -> list[Lesion]:
-    """Conglomerates around a few cores, and single lesions."""
-    cores = points[rng.integers(len(points), size=CORES)]
-    around = np.repeat(cores, LESIONS_PER_CORE, axis=0)
-    wanted = around + rng.normal(0, 16, around.shape)
-    wanted = np.concatenate([wanted, points[rng.integers(len(points), size=SINGLES)]])
-    nearest = [points[np.argmin(np.linalg.norm(points - place, axis=1))] for place in wanted]
-    return _as_in_the_case(new_lesions(anatomy, len(nearest), rng), nearest, rng)
+    """Lesions spread over the rest of the liver: apart from each other they merge late and break up early."""
+    places = [points[rng.integers(len(points))]]
+    while len(places) < OLD:
+        candidates = points[rng.integers(len(points), size=CANDIDATES)]
+        places.append(candidates[int(np.argmax(_distance_mm(candidates, np.array(places))))])
+    drawn = _as_in_the_case(new_lesions(anatomy, OLD, rng), places, rng)
+    return [replace(lesion, size=float(np.exp(rng.normal(0, 0.22)))) for lesion in drawn]
 
 
 def _new_lesions(anatomy: Anatomy, places: FloatArray, first_identity: int, rng: np.random.Generator) -> list[Lesion]:

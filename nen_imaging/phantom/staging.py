@@ -113,10 +113,11 @@ def _share(mask: Volume) -> FloatArray:
 
 
 def _highest(values: FloatArray, count: int) -> NDArray[np.bool_]:
-    """Where the `count` highest values are; none of 0 and below."""
-    if count == 0:
-        return np.zeros(values.shape, bool)
-    return values >= max(float(np.partition(values, -count)[-count]), 0.01)
+    """Where the `count` highest values are."""
+    chosen = np.zeros(values.shape, bool)
+    if count:
+        chosen[np.argpartition(values, -count)[-count:]] = True
+    return chosen
 
 
 def _truth(labels: Volume, instances: Volume, suv_of_lesion: dict[int, float]) -> Truth:
