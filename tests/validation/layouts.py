@@ -17,7 +17,7 @@ from nen_imaging.phantom.dicom_writer import write_ct_series
 from nen_imaging.volume import Volume, write_nifti
 
 SHAPE = (44, 34, 26)
-LPS_AFFINE = np.array([[-7.5, 0, 0, 160.0], [0, -7.5, 0, 120.0], [0, 0, 6.0, -310.0], [0, 0, 0, 1.0]])
+LPS_AFFINE = np.array([[-7.43, 0, 0, 160.0], [0, -7.43, 0, 120.0], [0, 0, 5.9, -310.0], [0, 0, 0, 1.0]])
 
 
 def body():

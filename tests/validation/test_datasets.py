@@ -62,7 +62,7 @@ def test_lits_with_a_lost_affine_is_placed_by_the_body(tmp_path, codes):
     assert case.known_as == ("LiTS 44", "3D-IRCADb-01 #17")
     found = case.read()
     assert_same(found, placed=False)
-    assert f"spacing 7.5 x 7.5 x 6 mm from the header, axes {codes} from the body" in found.notes[0]
+    assert f"spacing 7.43 x 7.43 x 5.9 mm from the header, axes {codes} from the body" in found.notes[0]
 
 
 def test_lits_without_any_spacing_is_refused(tmp_path):

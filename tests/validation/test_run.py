@@ -181,8 +181,8 @@ def test_three_layouts_of_one_case_give_the_same_figures(tmp_path):
         found.append(scores_of(validation, result.name))
     assert 0 < found[0]["liver"]["dice"] < 1
     for other in found[1:]:
-        assert other["liver"] == pytest.approx(found[0]["liver"], abs=1e-3)
-        assert other["load"]["percent"] == pytest.approx(found[0]["load"]["percent"], abs=1e-3)
+        assert other["liver"] == pytest.approx(found[0]["liver"], abs=1e-6)
+        assert other["load"]["percent"] == pytest.approx(found[0]["load"]["percent"], abs=1e-6)
 
 
 def test_score_pairs_masks_by_name_and_by_number(tmp_path):
