@@ -25,7 +25,7 @@ import numpy as np
 from nen_imaging.validation.surface import Surface, surface_distances
 
 SHAPE, SPACING_MM = (512, 512, 600), (0.75, 0.75, 1.0)
-LARGEST_S, LARGEST_GB, LARGEST_RATIO, TOLERANCE = 10.0, 2.0, 1.5, 2e-3
+LARGEST_S, LARGEST_GB, LARGEST_RATIO, TOLERANCE = 10.0, 2.0, 1.5, 1e-4
 Figures = dict[str, float]
 
 
@@ -119,11 +119,16 @@ def main() -> int:
     parser.add_argument("--truth", type=Path)
     parser.add_argument("--pred", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--skip", nargs="*", default=(), choices=CONVENTION, help="panoptica needs 11 GB and 15 minutes"
+    )
     arguments = parser.parse_args()
     pair = _read(arguments.truth, arguments.pred) if arguments.truth else (*synthetic_pair(), SPACING_MM)
     best: dict[str, tuple[Figures, float, float]] = {}
     for _ in range(arguments.rounds):
         for name, function in COMPARED:
+            if name in arguments.skip:
+                continue
             answer = measured(function, *pair)
             best[name] = min(answer, best.get(name, answer), key=lambda one: one[1])
     for name, (figures, seconds, gigabytes) in best.items():
@@ -133,13 +138,14 @@ def main() -> int:
 
 
 def _verdict(best: dict[str, tuple[Figures, float, float]]) -> bool:
-    fastest = min(best[name][1] for name in CONVENTION)
+    peers = {peer: name for peer, name in CONVENTION.items() if peer in best}
+    fastest = min(best[peer][1] for peer in peers)
     lines = [
         ("seconds", best["ours"][1], LARGEST_S),
         ("gigabytes", best["ours"][2], LARGEST_GB),
         ("times the fastest peer", best["ours"][1] / fastest, LARGEST_RATIO),
     ]
-    for peer, name in CONVENTION.items():
+    for peer, name in peers.items():
         both = set(best[peer][0]) & set(best[name][0])
         apart = max(abs(best[peer][0][key] - best[name][0][key]) for key in both)
         lines.append((f"largest difference to {peer}", apart, TOLERANCE))
