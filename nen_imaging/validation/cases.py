@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,10 +48,11 @@ class Case:
     whole_liver: bool = True
 
     @property
-    def fingerprint(self) -> list[list[Any]]:
-        """Name, size and time of each file: another truth or image under the same name is another case."""
+    def fingerprint(self) -> str:
+        """A digest of each file's name, size and time: another truth or image under the same name is another case."""
         found = [(path.name, path.stat()) for path in self.files if path.exists()]
-        return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in found]
+        text = json.dumps([(name, stat.st_size, stat.st_mtime_ns) for name, stat in found])
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def labelled(ct: Volume, truth: Volume, notes: tuple[str, ...] = (), **known: Any) -> LabelledCt:  # noqa: ANN401

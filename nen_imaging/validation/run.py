@@ -41,10 +41,12 @@ from nen_imaging.validation.cases import Case, LabelledCt
 from nen_imaging.validation.overlay import draw_overlay
 from nen_imaging.validation.scores import score_case
 from nen_imaging.volume import read_nifti, write_nifti
+from nen_imaging.workflow import stage_of
 
 PREDICT_VERSION = 1
 SCORE_VERSION = 1
-"""Raised by whoever changes the numbers of a case, or of its scores: they are then made again."""
+"""Raised by whoever changes what stands in a case's folder, or in its scores: they are then made again. The versions of
+the product's own stages count as well."""
 
 
 @dataclass(frozen=True)
@@ -100,28 +102,41 @@ def run_cases(validation: Validation, cases: list[Case], tell: Callable[[str], N
         for number, case in enumerate(cases, start=1):
             result = _run_case(validation, case)
             results.append(result)
-            state = result.problem or ("done before" if result.was_done else "done")
-            tell(f"{number} of {len(cases)}, case {case.name}: {state}")
+            state = "done before" if result.was_done else "done"
+            tell(f"{number} of {len(cases)}, case {case.name}: {result.problem or state + _figures(validation, case)}")
     return results
+
+
+def _figures(validation: Validation, case: Case) -> str:
+    """The figures of a case that one wants to see go by."""
+    scores = json.loads((validation.scored(case.name) / "scores.json").read_text("utf-8"))
+    found = [f"{name} Dice {scores[name]['dice']:.3f}" for name in ("liver", "lesion") if scores[name]]
+    return ", " + ", ".join(found)
 
 
 def _run_case(validation: Validation, case: Case) -> CaseResult:
     reading = _Reading(case)
     bundle = validation.bundle
     assert bundle is not None
-    options: dict[str, Any] = {
+    predicting: dict[str, Any] = {
         "files": case.fingerprint,
         "model": bundle.name,
         "model_sha256": bundle.sha256,
         "measure": validation.config.options_of("measure"),
+        "versions": {name: stage_of(name).version for name in ("segment", "measure")},
     }
-    predict = Stage("predict", PREDICT_VERSION, lambda call: _predict(call, reading, validation))
-    score = Stage("score", SCORE_VERSION, lambda call: _score(call, reading, validation))
-    scoring = {"compat": validation.compat, "files": case.fingerprint, "lesions_labelled": case.lesions_labelled}
+    scoring = {
+        "files": case.fingerprint,
+        "compat": validation.compat,
+        "lesions_labelled": case.lesions_labelled,
+        "whole_liver": case.whole_liver,
+    }
+    predict = Stage("predict", PREDICT_VERSION, lambda call: _predict(call, reading, bundle))
+    score = Stage("score", SCORE_VERSION, lambda call: _score(call, reading, validation.compat))
     done_before = True
     with told_problem(case.name) as problem:
         for stage, target, inputs, wanted in (
-            (predict, validation.predicted(case.name), (), options),
+            (predict, validation.predicted(case.name), (), predicting),
             (score, validation.scored(case.name), (validation.predicted(case.name),), scoring),
         ):
             if not done_before or not _is_current(stage, target, wanted):
@@ -130,11 +145,10 @@ def _run_case(validation: Validation, case: Case) -> CaseResult:
     return CaseResult(case.name, problem[0] if problem else "", done_before)
 
 
-def _predict(call: StageCall, reading: _Reading, validation: Validation) -> Outcome:
+def _predict(call: StageCall, reading: _Reading, bundle: Bundle) -> Outcome:
     from nen_imaging.segmentation.segment import segment_volume
 
-    bundle, ct = validation.bundle, reading.content.ct
-    assert bundle is not None
+    ct = reading.content.ct
     found = segment_volume(ct, bundle, device=call.context.device, threads=call.context.threads)
     labels, load = found.labels, None
     if labels.array.any():
@@ -153,7 +167,7 @@ def _predict(call: StageCall, reading: _Reading, validation: Validation) -> Outc
     return Outcome([Reason("truth.note", note) for note in reading.content.notes], facts)
 
 
-def _score(call: StageCall, reading: _Reading, validation: Validation) -> Outcome:
+def _score(call: StageCall, reading: _Reading, compat: str | None) -> Outcome:
     case, content = reading.case, reading.content
     prediction = read_nifti(call.inputs[0] / "liver.nii.gz")
     load = json.loads((call.inputs[0] / "load.json").read_text("utf-8"))
@@ -163,7 +177,7 @@ def _score(call: StageCall, reading: _Reading, validation: Validation) -> Outcom
         load=load,
         lesions_labelled=case.lesions_labelled,
         exact=content.exact,
-        compat=validation.compat,
+        compat=compat,
     )
     write_json(call.folder / "scores.json", {"case": case.name, "whole_liver": case.whole_liver, **scores})
     draw_overlay(call.folder / "overlay.png", content.ct, content.truth, prediction)
@@ -215,5 +229,5 @@ def told_problem(case: str) -> Iterator[list[str]]:
         problem.append(f"{refusal.reason.text} ({refusal.reason.code})")
     except MemoryError:
         problem.append("not enough memory")
-    except (StageError, OSError, ValueError) as error:
+    except (RuntimeError, OSError, ValueError) as error:
         problem.append(f"case {case} failed: {type(error).__name__}: {error}")

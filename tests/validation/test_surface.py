@@ -150,10 +150,10 @@ def test_what_is_wrong_with_the_masks_is_said():
     ("case", "lowest_label", "directed", "hd95", "surface_dice"),
     [
         (0, 2, (0.289, 15.258), 155.38, (0.650, 0.713)),
-        (1, 2, (0.497, 5.842), 17.83, (0.551, 0.600)),
+        (1, 2, (0.496, 5.842), 17.83, (0.551, 0.600)),
         (2, 2, (0.173, 0.395), 3.07, (0.894, 0.973)),
         (0, 1, (0.157, 3.290), 20.52, (0.885, 0.899)),
-        (1, 1, (0.178, 1.688), 12.95, (0.885, 0.908)),
+        (1, 1, (0.177, 1.688), 12.95, (0.885, 0.908)),
     ],
 )
 def test_what_surface_distance_says_of_the_sample_of_lits(
@@ -164,6 +164,6 @@ def test_what_surface_distance_says_of_the_sample_of_lits(
     truth, prediction = (read_nifti(folder / f"segmentation-{case}.nii.gz") for folder in folders)
     masks = (volume.array >= lowest_label for volume in (truth, prediction))
     found = surface_distances(*masks, truth.spacing_mm)
-    assert found.directed_means_mm == pytest.approx(directed, abs=6e-4)
+    assert found.directed_means_mm == pytest.approx(directed, abs=5e-4)
     assert found.hausdorff_mm(95) == pytest.approx(hd95, abs=5e-3)
     assert (found.surface_dice(1), found.surface_dice(3)) == pytest.approx(surface_dice, abs=5e-4)
