@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="run folder: checkpoints, logs (default: runs/<name of the recipe>)")
     parser.add_argument("--network", choices=("liver", "lesion"), help="train this one only, export nothing")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoints of the run folder")
+    parser.add_argument("--start-from", metavar="BUNDLE", help="begin from this bundle's weights (`models list`)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--threads", type=int, default=1, help="threads of the network; samples take one more process")
     parser.add_argument("--models", type=Path, help="models folder to export to (default: <run folder>/models)")
@@ -25,7 +26,9 @@ def run(arguments: argparse.Namespace) -> int:
     import torch
 
     from nen_imaging.contract import ExitCode
+    from nen_imaging.segmentation.bundle import find_bundle
     from nen_imaging.segmentation.infer import choose_device
+    from nen_imaging.shipped import shipped
     from nen_imaging.training.recipes import load_recipe
     from nen_imaging.training.train import NETWORKS, train
 
@@ -35,7 +38,15 @@ def run(arguments: argparse.Namespace) -> int:
     device, note = choose_device(arguments.device)
     print(note or f"Training on {device}.")
     networks = (arguments.network,) if arguments.network else NETWORKS
-    checkpoints = train(recipe, arguments.data, folder, networks=networks, resume=arguments.resume, device=device)
+    checkpoints = train(
+        recipe,
+        arguments.data,
+        folder,
+        networks=networks,
+        resume=arguments.resume,
+        start_from=find_bundle(arguments.start_from, shipped("models")) if arguments.start_from else None,
+        device=device,
+    )
     if not arguments.network:
         from nen_imaging.training.export import export_run
 

@@ -6,7 +6,7 @@ import importlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from nen_imaging.segmentation.bundle import Bundle, BundleError, Inference, NetworkInference, read_inference, verify
 from nen_imaging.stage import StageError
@@ -46,24 +46,29 @@ def load_model(bundle: Bundle) -> Model:
     if bundle.sha256 not in _LOADED:
         verify(bundle)
         inference = read_inference(bundle)
-        networks = (_load_network(bundle, part) for part in (inference.liver, inference.lesion))
+        liver, lesion = (_load_network(bundle, name, getattr(inference, name)) for name in ("liver", "lesion"))
         _LOADED.clear()  # one at a time: a second one would only cost memory
-        _LOADED[bundle.sha256] = Model(inference, *networks)
+        _LOADED[bundle.sha256] = Model(inference, liver, lesion)
     return _LOADED[bundle.sha256]
 
 
 _LOADED: dict[str, Model] = {}
 
 
-def _load_network(bundle: Bundle, part: NetworkInference) -> torch.nn.Module:
-    """A network in float32 from weights stored with 16 bits."""
-    import torch
+def read_weights(bundle: Bundle, name: Literal["liver", "lesion"]) -> dict[str, torch.Tensor]:
+    """The weights of one network of a bundle, stored with 16 bits, in float32."""
     from safetensors.torch import load_file
 
+    part: NetworkInference = getattr(read_inference(bundle), name)
+    return {key: value.float() for key, value in load_file(bundle.folder / part.weights).items()}
+
+
+def _load_network(bundle: Bundle, name: Literal["liver", "lesion"], part: NetworkInference) -> torch.nn.Module:
+    import torch
+
     network = build_network(part.network_def)
-    weights = {name: value.float() for name, value in load_file(bundle.folder / part.weights).items()}
     try:
-        network.load_state_dict(weights)
+        network.load_state_dict(read_weights(bundle, name))
     except RuntimeError as error:
         raise BundleError(f"Bundle {bundle.name}: {part.weights} does not fit its network_def. {error}") from error
     return network.eval().to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]

@@ -82,7 +82,7 @@ def _cost(case: Voxels, weight: float, shift: float) -> float:
     loads = [100.0 * float(mask.mean()) for mask in (found, case.lesion)]
     dice = 2.0 * float((found & case.lesion).sum()) / max(1, int(found.sum() + case.lesion.sum()))
     lost = 1.0 - dice if case.lesion.any() else 0.0
-    return lost + min(1.0, abs(loads[0] - loads[1]) / (_LOAD_TOLERANCE + loads[1]))
+    return lost + abs(loads[0] - loads[1]) / (_LOAD_TOLERANCE + loads[1])
 
 
 def _surprise(case: Voxels, weight: float, shift: float, scale: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ def train_network(
     *,
     seed: int,
     resume: bool = False,
+    weights: Mapping[str, torch.Tensor] | None = None,
     device: str = "cpu",
     workers: int = 1,
     stop_at: int | None = None,
@@ -34,6 +35,7 @@ def train_network(
 ) -> Path:
     """Train for ``recipe.steps`` (or until ``stop_at``), writing `checkpoint.pt` and `log.csv` to ``folder``.
 
+    With ``weights`` it begins from these instead of random ones (not when it resumes).
     The sample of a step depends on the step alone, so a resumed run ends with the weights of an uninterrupted one.
 
     Returns
@@ -44,7 +46,7 @@ def train_network(
     Raises
     ------
     RecipeError
-        To resume: there is no checkpoint, or it was made by another recipe.
+        To resume: there is no checkpoint, or it was made by another recipe. To begin from weights: they do not fit.
     """
     import torch
 
@@ -53,6 +55,8 @@ def train_network(
     state = _State(recipe, device)
     if resume:
         state.load(folder / "checkpoint.pt")
+    elif weights:
+        state.begin_from(weights)
     last = min(recipe.steps, stop_at or recipe.steps)
     loader = torch.utils.data.DataLoader(
         samples,  # type: ignore[arg-type]
@@ -93,6 +97,13 @@ class _State:
         )
         self.step = 0
         self.learning_rate = 0.0
+
+    def begin_from(self, weights: Mapping[str, torch.Tensor]) -> None:
+        try:
+            self.network.load_state_dict(dict(weights))
+        except RuntimeError as error:
+            raise RecipeError(f"The weights to begin from do not fit the recipe's network. {error}") from error
+        self.ema = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
 
     def advance(self, batch: dict[str, torch.Tensor]) -> float:
         """One optimiser step; returns the loss."""

@@ -124,11 +124,27 @@ class Recipe(_Part):
 
 
 def load_recipe(path: Path) -> Recipe:
-    """Read a recipe; RecipeError names the file, the key and what is wrong with it."""
+    """Read a recipe; RecipeError names the file, the key and what is wrong with it.
+
+    A recipe that `extends` another file beside it holds only what differs.
+    """
     try:
-        return Recipe.model_validate(yaml.safe_load(path.read_text("utf-8")))
+        return Recipe.model_validate(_content(path))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"Recipe {path} cannot be read: {error}") from error
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
         raise RecipeError(f"Recipe {path}: " + "; ".join(lines)) from None
+
+
+def _content(path: Path) -> Any:  # noqa: ANN401 - whatever the YAML holds
+    content = yaml.safe_load(path.read_text("utf-8"))
+    if not isinstance(content, dict) or "extends" not in content:
+        return content
+    return _merged(yaml.safe_load((path.parent / str(content.pop("extends"))).read_text("utf-8")), content)
+
+
+def _merged(base: Any, changes: Any) -> Any:  # noqa: ANN401 - whatever the YAML holds
+    if not (isinstance(base, dict) and isinstance(changes, dict)):
+        return changes
+    return base | {key: _merged(base.get(key), value) for key, value in changes.items()}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from nen_imaging.segmentation.bundle import Bundle
+from nen_imaging.segmentation.infer import read_weights
 from nen_imaging.training.data import NetworkName, load_cases
 from nen_imaging.training.loop import train_network
 from nen_imaging.training.recipes import Recipe
@@ -20,11 +22,13 @@ def train(
     *,
     networks: tuple[NetworkName, ...] = NETWORKS,
     resume: bool = False,
+    start_from: Bundle | None = None,
     device: str = "cpu",
     report: Callable[[str], None] = print,
 ) -> dict[NetworkName, Path]:
     """Train the networks one after the other; returns the checkpoint of each, `<run>/<network>/checkpoint.pt`.
 
+    With ``start_from`` the networks begin from a bundle's weights: more training, or training for one's own scanner.
     With ``resume`` a network goes on from its checkpoint where it has one, and starts where it has none.
     """
     checkpoints: dict[NetworkName, Path] = {}
@@ -38,6 +42,7 @@ def train(
             run / name,
             seed=recipe.seed,
             resume=resume and (run / name / "checkpoint.pt").is_file(),
+            weights=read_weights(start_from, name) if start_from else None,
             device=device,
             report=lambda step, loss, name=name: report(f"{name}: step {step}, loss {loss:.4f}"),  # type: ignore[misc]
         )

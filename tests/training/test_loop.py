@@ -71,3 +71,14 @@ def test_the_loss_is_least_for_the_truth():
     weight = torch.ones_like(target)
     assert segmentation_loss(right, target, weight) < 0.01 < segmentation_loss(0 * right, target, weight)
     assert segmentation_loss(wrong, target, weight) > segmentation_loss(0 * right, target, weight)
+
+
+def test_training_goes_on_from_weights(case, recipe, tmp_path):
+    samples = StepSamples([case], recipe, "liver")
+    begun = weights(train_network(recipe.liver, samples, tmp_path / "one", seed=1, workers=0))
+    still = recipe.liver.model_copy(update={"learning_rate": 0.0})
+    after = weights(train_network(still, samples, tmp_path / "two", seed=2, workers=0, weights=begun))
+    for name, value in begun.items():
+        torch.testing.assert_close(after[name], value)
+    with pytest.raises(RecipeError, match="do not fit"):
+        train_network(recipe.lesion, samples, tmp_path / "three", seed=1, workers=0, weights=begun)

@@ -46,8 +46,18 @@ def test_the_calibration_finds_the_shift_that_was_hidden():
         assert (case.fine + found.lesion_shift >= 0).mean() == pytest.approx(case.lesion.mean(), rel=0.1)
 
 
+def test_a_recipe_that_extends_another_holds_what_differs(recipe, tmp_path):
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
+    (tmp_path / "more.yaml").write_text("extends: base.yaml\nseed: 9\nlesion: {steps: 2}\n")
+    lesion = recipe.lesion.model_copy(update={"steps": 2})
+    assert load_recipe(tmp_path / "more.yaml") == recipe.model_copy(update={"seed": 9, "lesion": lesion})
+    (tmp_path / "lost.yaml").write_text("extends: nowhere.yaml\n")
+    with pytest.raises(RecipeError, match="cannot be read"):
+        load_recipe(tmp_path / "lost.yaml")
+
+
 def test_the_shipped_recipe_is_valid_and_made_the_shipped_bundle():
-    recipe = load_recipe(shipped("config") / "training" / "nen_liver.yaml")
+    recipe = load_recipe(shipped("config") / "training" / "nen_liver_more.yaml")
     bundle = find_bundle(recipe.name, shipped("models"))
     assert recipe.held_out == bundle.metadata["held_out_patients"]
     assert not set(recipe.held_out) & set(bundle.metadata["seen_patients"])
