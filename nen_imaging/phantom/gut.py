@@ -9,7 +9,7 @@ from nen_imaging.phantom.canvas import Canvas, Mask
 from nen_imaging.phantom.organs import Organ
 from nen_imaging.volume import FloatArray
 
-LOOPS, LOOP_STEP_MM = 11, 24.0
+LOOPS, LOOP_STEP_MM = 16, 24.0
 
 
 def paint_gut(canvas: Canvas, build: Build, room: Mask, rng: np.random.Generator) -> None:
@@ -66,7 +66,8 @@ def _paint_colon(canvas: Canvas, build: Build, room: Mask, rng: np.random.Genera
     content = canvas.tube(colon, [21.5, 20.5, 19.5, 17.5, 17.5, 15.5, 12.5, 11.5]) & wall & (haustra > -1.1)
     canvas.paint(Organ.BOWEL, wall)
     canvas.paint(Organ.STOOL, content)
-    canvas.paint(Organ.GAS, content & (haustra + canvas.y / front > 0.75))
+    bubbles = canvas.lattice.random_field(rng, 5.0)
+    canvas.paint(Organ.GAS, content & ((haustra + canvas.y / front > 0.75) | (bubbles > 1.0)))
 
 
 def _paint_stomach(canvas: Canvas, build: Build, room: Mask, rng: np.random.Generator) -> None:
@@ -81,7 +82,8 @@ def _paint_stomach(canvas: Canvas, build: Build, room: Mask, rng: np.random.Gene
     radii = fill * np.array([38, 36, 30, 22, 14]) * rng.uniform(0.88, 1.12, 5)
     canvas.paint(Organ.FAT, canvas.tube(path, radii + 5) & room)
     canvas.paint(Organ.STOMACH_WALL, canvas.tube(path, radii) & room)
-    lumen = canvas.tube(path, radii - 4.5) & room
+    folds = canvas.lattice.random_field(rng, 8.0)
+    lumen = canvas.tube(path, radii - 4) & room & ((folds > -1.1) | canvas.tube(path, radii - 11))
     canvas.paint(Organ.STOMACH_CONTENT, lumen)
     heights = canvas.y[lumen]
     if heights.size:

@@ -13,7 +13,7 @@ from nen_imaging.phantom.organs import Organ
 from nen_imaging.phantom.shape_model import UNIT_ML, LiverShape
 from nen_imaging.volume import FloatArray
 
-LEAF_RADIUS_MM = 1.6
+LEAF_RADIUS_MM = 1.25
 TAKEN = 1.055
 """How much larger a liver is before kidney, cava and diaphragm take their place from it."""
 GROWTH = 0.40
@@ -92,7 +92,7 @@ def add_hepatic_vessels(canvas: Canvas, spine_y: float, rng: np.random.Generator
     around = liver | (canvas.organs == Organ.FAT)
     canvas.paint(Organ.PORTAL_VEIN, canvas.tube(trunk, [6.5, 7, 6.5]) & around)
     outflow = np.array([22, spine_y + 52, highest - 12])
-    for vein, root, leaves in ((Organ.PORTAL_VEIN, hilum, 34), (Organ.HEPATIC_VEIN, outflow, 26)):
+    for vein, root, leaves in ((Organ.PORTAL_VEIN, hilum, 75), (Organ.HEPATIC_VEIN, outflow, 50)):
         for start, end, radius in vessel_tree(root, places[rng.integers(len(places), size=leaves)]):
             canvas.paint(vein, canvas.tube([start, end], [radius, radius]) & liver)
 

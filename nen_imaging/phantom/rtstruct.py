@@ -115,8 +115,6 @@ def _planar_contours(mask: Volume) -> Iterator[tuple[int, FloatArray]]:
     """Slice index and points (n, 3) in LPS mm of every outline, without the repeated last point."""
     to_lps = LPS_TO_RAS @ mask.affine
     for k in np.flatnonzero(mask.array.any(axis=(0, 1))):
-        for outline in measure.find_contours(  # type: ignore[no-untyped-call]
-            np.pad(mask.array[:, :, k].astype(float), 1), 0.5
-        ):
+        for outline in measure.find_contours(np.pad(mask.array[:, :, k].astype(float), 1), 0.5):
             index = np.column_stack([outline[:-1] - 1, np.full(len(outline) - 1, k)])
             yield int(k), index @ to_lps[:3, :3].T + to_lps[:3, 3]

@@ -30,7 +30,7 @@ HOUNSFIELD: dict[Organ, tuple[tuple[float, float, float], float]] = {
     Organ.AIR: ((-1000, -1000, -1000), 0),
     Organ.FAT: ((-105, -105, -103), 4),
     Organ.MUSCLE: ((52, 58, 64), 5),
-    Organ.BONE: ((190, 195, 205), 40),
+    Organ.BONE: ((175, 180, 190), 35),
     Organ.CORTEX: ((480, 490, 500), 80),
     Organ.DISC: ((85, 85, 90), 8),
     Organ.LUNG: ((-860, -855, -850), 25),
@@ -39,14 +39,14 @@ HOUNSFIELD: dict[Organ, tuple[tuple[float, float, float], float]] = {
     Organ.LIVER: ((58, 72, 112), 9),
     Organ.SPLEEN: ((48, 110, 125), 9),
     Organ.KIDNEY_CORTEX: ((33, 185, 190), 14),
-    Organ.KIDNEY_MEDULLA: ((31, 75, 170), 14),
+    Organ.KIDNEY_MEDULLA: ((31, 75, 140), 14),
     Organ.STOMACH_WALL: ((42, 75, 80), 8),
     Organ.STOMACH_CONTENT: ((18, 18, 18), 14),
     Organ.GAS: ((-950, -950, -950), 20),
     Organ.AORTA: ((42, 300, 155), 14),
     Organ.CAVA: ((42, 90, 140), 12),
-    Organ.PORTAL_VEIN: ((40, 110, 165), 10),
-    Organ.HEPATIC_VEIN: ((40, 62, 155), 10),
+    Organ.PORTAL_VEIN: ((40, 110, 176), 10),
+    Organ.HEPATIC_VEIN: ((40, 62, 166), 10),
     Organ.BOWEL: ((38, 75, 75), 12),
     Organ.STOOL: ((-20, -20, -20), 40),
     Organ.GALLBLADDER: ((8, 8, 10), 5),
@@ -74,8 +74,10 @@ def hounsfield_units(anatomy: Anatomy, lesions: LesionMap, phase: Phase, rng: np
     loose[[Organ.LUNG, Organ.STOOL, Organ.BONE, Organ.BOWEL]] = 1
     hu += (unevenness_hu * solid + 12 * loose)[organs] * slow + (texture_hu * solid + 22 * loose)[organs] * fine
     fat = organs == Organ.FAT
-    strands = np.clip(lattice.random_field(rng, 11.0)[fat] - 1.2, 0, None)  # small vessels and septa
-    hu[fat] += 45.0 * strands
+    strands = lattice.random_field(rng, 7.0)
+    hu[fat] += 40.0 * np.clip(strands[fat] - 1.5, 0, None)  # small vessels and septa
+    muscle = organs == Organ.MUSCLE
+    hu[muscle] -= 30.0 * np.clip(strands[muscle] - 0.6, 0, None)  # marbled
     if lesions.lesions:
         coarse = lattice.random_field(rng, MOTTLE_MM)[anatomy.liver.array]
         hu[anatomy.liver.array] = _with_lesions(hu[anatomy.liver.array], anatomy, lesions, coarse, table, phase)

@@ -111,7 +111,7 @@ def test_the_spleen_is_measured_where_the_pet_shows_it(scanned, measured):
     """Moved up by 20 mm its whole core would be 22 % too cold."""
     scan, lesions = scanned
     found = measure(scan, lesions, suv=moved(scan.suv, 0, 0, 20))
-    assert found.organs["spleen"]["suv_mean"] == pytest.approx(measured.organs["spleen"]["suv_mean"], rel=0.08)
+    assert found.organs["spleen"]["suv_mean"] == pytest.approx(measured.organs["spleen"]["suv_mean"], rel=0.12)
 
 
 def test_a_spleen_of_which_the_pet_shows_less_than_half_is_refused(scanned):
