@@ -22,7 +22,7 @@ import pytest
 from tests.end_to_end.driver import Case, Finished
 from tests.end_to_end.study import SmallStudy, write_small_study
 
-LOAD_TOLERANCE_POINTS, LOAD_TOLERANCE_SHARE = 6.0, 0.5  # what the first network reaches; high loads come out low
+LOAD_TOLERANCE_POINTS = 6.0
 STAGING_FOLDERS = {
     "ct": {"ct.nii.gz"},
     "segment": {"liver.nii.gz", "probability.nii.gz", "qc.png"},
@@ -59,8 +59,7 @@ def who(case: Case) -> dict[str, str]:
 
 
 def is_near(load_percent: float, true_percent: float) -> bool:
-    tolerance = max(LOAD_TOLERANCE_POINTS, LOAD_TOLERANCE_SHARE * true_percent)
-    return abs(load_percent - true_percent) <= tolerance
+    return abs(load_percent - true_percent) <= LOAD_TOLERANCE_POINTS
 
 
 def files_of(case: Case, date: dt.date, modality: str = "CT") -> list[Path]:
