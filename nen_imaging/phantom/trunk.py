@@ -93,7 +93,7 @@ def paint_spine(canvas: Canvas, build: Build) -> None:
 def paint_ribs(canvas: Canvas, build: Build, cavity_depth: FloatArray) -> None:
     """Ribs 25 mm apart that run downwards to the front, in the inner part of the wall; none around the spine."""
     angle = np.arctan2(np.abs(canvas.x), -(canvas.y - build.spine_y))  # 0 behind, pi in front
-    phase = np.mod(canvas.z + 105 * angle, 25) - 12.5
+    phase = np.mod(canvas.z + 78 * angle, 25) - 12.5
     shell = cavity_depth + 0.45 * build.wall
     flat = (phase / 6.5) ** 2 + (shell / 4.0) ** 2
     margin = -75 + 60 * np.clip(angle - 1.6, 0, None)  # the costal arch rises to the sternum
