@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from nen_imaging.contract import Results, StagingState
 from nen_imaging.phantom.case import CourseStaging
+from nen_imaging.report.summary import aligned
 from nen_imaging.tables import read_table
 
 TOLERANCE_POINTS = 3.0
@@ -43,6 +44,30 @@ def published_loads_are_met(checked: Sequence[CheckedStaging]) -> bool:
     """Whether every load that the paper prints was measured within the tolerance."""
     published = [staging for staging in checked if staging.planned.is_published]
     return bool(published) and all(staging.is_met for staging in published)
+
+
+def comparison(checked: Sequence[CheckedStaging]) -> list[str]:
+    """The lines of a plain table, paper beside measurement, and the verdict."""
+    titles = ("Staging", "Table 1 of the paper", "Paper [%]", "Measured [%]", "Off by", "Response")
+    published = [staging for staging in checked if staging.planned.is_published]
+    met = sum(staging.is_met for staging in published)
+    verdict = "PASS" if met == len(published) else "FAIL"
+    return [
+        *aligned(titles, [_row(staging) for staging in checked]),
+        "(...): this load is illustrative, the paper prints none. All images are drawn from a seed.",
+        f"{verdict}: {met} of the {len(published)} published loads are met within {TOLERANCE_POINTS:g} points.",
+    ]
+
+
+def _row(staging: CheckedStaging) -> tuple[str, ...]:
+    planned = staging.planned
+    paper = f"{planned.load_percent:.0f}" if planned.is_published else f"({planned.load_percent:.0f})"
+    if staging.load_percent is None or staging.interval_percent is None or staging.deviation_points is None:
+        return f"{planned.date:%Y-%m}", planned.published_text, paper, "not measured", "", staging.response
+    low, high = staging.interval_percent
+    verdict = "" if not planned.is_published else " ok" if staging.is_met else " MISSED"
+    measured, off = f"{staging.load_percent:.1f} ({low:.0f}-{high:.0f})", f"{staging.deviation_points:+.1f}{verdict}"
+    return f"{planned.date:%Y-%m}", planned.published_text, paper, measured, off, staging.response
 
 
 def _checked(results: Results, patient: str | None, planned: CourseStaging) -> CheckedStaging:
