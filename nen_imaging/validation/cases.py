@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,12 +47,12 @@ class Case:
     lesions_labelled: bool = True
     whole_liver: bool = True
 
-    @property
-    def fingerprint(self) -> str:
-        """A digest of each file's name, size and time: another truth or image under the same name is another case."""
-        found = [(path.name, path.stat()) for path in self.files if path.exists()]
-        text = json.dumps([(name, stat.st_size, stat.st_mtime_ns) for name, stat in found])
-        return hashlib.sha256(text.encode()).hexdigest()
+
+def fingerprint(files: Iterable[Path]) -> str:
+    """A digest of each file's name, size and time: another truth or image under the same name is another case."""
+    found = [(path.name, path.stat()) for path in files if path.exists()]
+    text = json.dumps([(name, stat.st_size, stat.st_mtime_ns) for name, stat in found])
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def labelled(ct: Volume, truth: Volume, notes: tuple[str, ...] = (), **known: Any) -> LabelledCt:  # noqa: ANN401

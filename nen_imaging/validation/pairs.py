@@ -8,9 +8,17 @@ from pathlib import Path
 
 from nen_imaging.contract import Reason, Refusal
 from nen_imaging.stage import Outcome, Stage, StageCall, StageError, exclusive_lock, write_json
-from nen_imaging.validation.cases import checked_codes, on_grid_of
+from nen_imaging.validation.cases import checked_codes, fingerprint, on_grid_of
 from nen_imaging.validation.overlay import draw_overlay
-from nen_imaging.validation.run import SCORE_VERSION, CaseResult, Validation, require_ok, run_alone, told_problem
+from nen_imaging.validation.run import (
+    SCORE_VERSION,
+    CaseResult,
+    Validation,
+    is_current,
+    require_ok,
+    run_alone,
+    told_problem,
+)
 from nen_imaging.validation.scores import score_case
 from nen_imaging.volume import Volume, read_nifti
 
@@ -33,7 +41,8 @@ def score_pairs(
             other = predictions.get(name) or by_number.get(_last_number(name))
             result = _score_pair(validation, name, path, other)
             results.append(result)
-            tell(f"{len(results)} of {len(truths)}, {name}: {result.problem or 'done'}")
+            state = "done before" if result.was_done else "done"
+            tell(f"{len(results)} of {len(truths)}, {name}: {result.problem or state}")
     return results
 
 
@@ -48,9 +57,12 @@ def _score_pair(validation: Validation, name: str, truth: Path, prediction: Path
 
     if prediction is None:
         return CaseResult(name, "there is no prediction for it")
-    stage, inputs, options = Stage("score", SCORE_VERSION, work), (truth, prediction), {"compat": validation.compat}
+    stage, target = Stage("score", SCORE_VERSION, work), validation.scored(name)
+    options = {"compat": validation.compat, "files": fingerprint((truth, prediction))}
+    if is_current(stage, target, options):
+        return CaseResult(name, was_done=True)
     with told_problem(name) as problem:
-        require_ok(run_alone(stage, validation.scored(name), inputs, options, validation.context))
+        require_ok(run_alone(stage, target, (truth, prediction), options, validation.context))
     return CaseResult(name, problem[0] if problem else "")
 
 

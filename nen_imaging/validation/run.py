@@ -37,7 +37,7 @@ from nen_imaging.stage import (
     run_stage,
     write_json,
 )
-from nen_imaging.validation.cases import Case, LabelledCt
+from nen_imaging.validation.cases import Case, LabelledCt, fingerprint
 from nen_imaging.validation.overlay import draw_overlay
 from nen_imaging.validation.scores import score_case
 from nen_imaging.volume import read_nifti, write_nifti
@@ -119,14 +119,14 @@ def _run_case(validation: Validation, case: Case) -> CaseResult:
     bundle = validation.bundle
     assert bundle is not None
     predicting: dict[str, Any] = {
-        "files": case.fingerprint,
+        "files": fingerprint(case.files),
         "model": bundle.name,
         "model_sha256": bundle.sha256,
         "measure": validation.config.options_of("measure"),
         "versions": {name: stage_of(name).version for name in ("segment", "measure")},
     }
     scoring = {
-        "files": case.fingerprint,
+        "files": fingerprint(case.files),
         "compat": validation.compat,
         "lesions_labelled": case.lesions_labelled,
         "whole_liver": case.whole_liver,
@@ -139,7 +139,7 @@ def _run_case(validation: Validation, case: Case) -> CaseResult:
             (predict, validation.predicted(case.name), (), predicting),
             (score, validation.scored(case.name), (validation.predicted(case.name),), scoring),
         ):
-            if not done_before or not _is_current(stage, target, wanted):
+            if not done_before or not is_current(stage, target, wanted):
                 done_before = False
                 require_ok(run_alone(stage, target, inputs, wanted, validation.context))
     return CaseResult(case.name, problem[0] if problem else "", done_before)
@@ -193,7 +193,7 @@ def seen_names(bundle: Bundle) -> set[str]:
     return names
 
 
-def _is_current(stage: Stage, folder: Path, options: dict[str, Any]) -> bool:
+def is_current(stage: Stage, folder: Path, options: dict[str, Any]) -> bool:
     """Whether a folder holds what is wanted; what was refused is tried again, since a file may have come since."""
     try:
         record = read_record(folder)

@@ -195,6 +195,8 @@ def test_score_pairs_masks_by_name_and_by_number(tmp_path):
     validation = Validation(tmp_path / "results", "score", compat="isbi2017")
     results = score_pairs(validation, tmp_path / "truth", tmp_path / "pred", silent)
     assert [one.problem for one in results] == ["", "", "there is no prediction for it"]
+    again = score_pairs(validation, tmp_path / "truth", tmp_path / "pred", silent)
+    assert [one.was_done for one in again] == [True, True, False]
     for name in ("segmentation-1", "segmentation-2"):
         scores = scores_of(validation, name)
         assert (scores["liver"]["dice"], scores["compat"]["assd"]) == (1, 0)
