@@ -36,7 +36,7 @@ def bland_altman(scores: Scores) -> str:
         axes.plot((true + found) / 2, found - true, "o", color=_BLUE, markersize=4, alpha=0.8)
         axes.set_xlabel("mean of true and predicted load [%]")
         axes.set_ylabel("predicted - true [points]")
-        axes.legend(fontsize=7, frameon=False)
+        axes.legend(fontsize=7, frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
     return _svg(draw)
 
@@ -62,20 +62,17 @@ def load_against_load(scores: Scores) -> str:
 
 
 def dice_by_size(scores: Scores) -> str:
-    """Lesion Dice of each case against its true lesion volume; empty where no case has a true lesion."""
-    points = [
-        (case["volumes"]["true_lesion_ml"], case["lesion"]["dice"])
-        for case in scores
-        if case["lesion"] and case["volumes"]["true_lesion_ml"]
-    ]
-    if not points:
+    """Dice of each true lesion with its match (0: missed) against its longest diameter; empty without a lesion."""
+    lesions = [lesion for case in scores if case["detection"] for lesion in case["detection"]["truth"]]
+    if not lesions:
         return ""
 
     def draw(axes: Axes) -> None:
-        volume, dice = np.array(points).T
-        axes.plot(volume, dice, "o", color=_BLUE, markersize=4, alpha=0.8)
-        axes.set_xscale("log")
-        axes.set(ylim=(-0.02, 1.02), xlabel="true lesion volume of the case [ml]", ylabel="lesion Dice of the case")
+        iou = np.array([lesion["match_iou"]["0"] for lesion in lesions])
+        dice, diameter_mm = 2 * iou / (1 + iou), [lesion["longest_diameter_mm"] for lesion in lesions]
+        axes.plot(diameter_mm, dice, "o", color=_BLUE, markersize=4, alpha=0.6)
+        axes.set(ylim=(-0.03, 1.03), xlabel="longest diameter of the true lesion [mm]", ylabel="Dice with its match")
+        axes.set_xlim(left=0)
 
     return _svg(draw)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nen_imaging.report.pages import picture_uri
+from nen_imaging.validation.datasets import DATASETS
 from nen_imaging.validation.figures import bland_altman, dice_by_size, found_by_size, load_against_load
 from nen_imaging.validation.published import PUBLISHED
 from nen_imaging.validation.summary import OWN, SummaryRow, headlines
@@ -22,7 +23,7 @@ _COLUMNS = (
 _CAPTIONS = (
     (bland_altman, "Bland-Altman: error of the load, with bias and limits of agreement"),
     (load_against_load, "Load against load; red: the interval misses the truth"),
-    (dice_by_size, "Lesion Dice by size of the disease"),
+    (dice_by_size, "Dice of every true lesion by size; 0: missed"),
     (found_by_size, "Lesions found, by longest diameter"),
 )
 
@@ -49,7 +50,7 @@ def render(content: ReportContent) -> str:
     drawn = [(caption, draw(content.scores)) for draw, caption in _CAPTIONS]
     cells = [_short(row.cells()) for row in content.summary]
     return environment.get_template("validation.html").render(
-        title=content.dataset,
+        title=DATASETS[content.dataset].title if content.dataset in DATASETS else "label maps of any origin",
         manifest=content.manifest,
         measured=len(content.scores),
         seen=[row["case"] for row in content.rows if row.get("seen_in_training")],

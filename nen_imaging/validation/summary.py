@@ -97,9 +97,11 @@ def summary_text(summary: Sequence[SummaryRow]) -> str:
     lines = []
     for row in [*headlines(summary), *(row for row in summary if row.convention != OWN)]:
         cells = row.cells()
+        if not cells["value"]:
+            continue
         interval = f"  ({float(cells['low']):.4g} to {float(cells['high']):.4g})" if cells["low"] else ""
         name = f"{row.structure} {row.figure}".strip()
-        lines.append(f"{name:<34} {float(cells['value'] or 'nan'):>10.4f}{interval}")
+        lines.append(f"{name:<34} {float(cells['value']):>10.4f}{interval}")
     return "\n".join(lines)
 
 

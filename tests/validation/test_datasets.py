@@ -223,6 +223,7 @@ def ircad17(shared_data, tmp_path_factory):
     return root
 
 
+@pytest.mark.slow
 def test_a_real_case_reaches_the_network_alike_from_three_layouts(ircad17, tmp_path):
     found = the_only_case("ircadb", ircad17).read()
     assert np.count_nonzero(found.truth.array) * found.truth.voxel_volume_ml == pytest.approx(1860.6, abs=0.1)
