@@ -17,10 +17,11 @@ from nen_imaging.tables import write_table
 from nen_imaging.validation import DATASET_NAMES
 from nen_imaging.validation.compare import compare, comparison_text
 from nen_imaging.validation.datasets import DATASETS, find_cases
-from nen_imaging.validation.run import run_cases
+from nen_imaging.validation.run import Validation, run_cases
 from nen_imaging.validation.write import CASES_COLUMNS, write_report
 from nen_imaging.volume import write_nifti
 from nen_imaging.workflow import validation_arguments
+from tests.validation.fakes import fake_bundle, patch_network
 from tests.validation.layouts import as_msd, body
 
 CT, TRUTH = body()
@@ -38,12 +39,23 @@ def worse(step):
     return TRUTH.with_array(labels)
 
 
-@pytest.fixture
-def run(tmp_path, validation):
+@pytest.fixture(scope="module")
+def msd(tmp_path_factory):
+    """Five cases; one has lost its image."""
+    root = tmp_path_factory.mktemp("msd")
     for number in range(5):
-        as_msd(tmp_path / "msd", 44 + number, CT, worse(number))
-    (tmp_path / "msd" / "imagesTr" / "liver_48.nii.gz").unlink()
-    done = run_cases(validation, find_cases("msd", tmp_path / "msd"), silent)
+        as_msd(root, 44 + number, CT, worse(number))
+    (root / "imagesTr" / "liver_48.nii.gz").unlink()
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(msd, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    validation = Validation(folder / "results", "msd", fake_bundle(folder))
+    with pytest.MonkeyPatch.context() as patch:
+        patch_network(patch)
+        done = run_cases(validation, find_cases("msd", msd), silent)
     write_report(validation, done)
     return validation
 
@@ -91,9 +103,10 @@ def test_worst_cases_come_first(run):
     assert re.findall(r"<h3>Case (\d+):", page) == ["47", "46", "45", "44"]
 
 
-def test_two_bundles_side_by_side(run, tmp_path):
+def test_two_bundles_side_by_side(run, msd, tmp_path, network):
     other = replace(run, results=tmp_path / "other")
-    write_report(other, run_cases(other, find_cases("msd", tmp_path / "msd")[:4], silent))
+    write_report(other, run_cases(other, find_cases("msd", msd)[:4], silent))
+    assert len(network) == 4
     path = other.results / "cases.csv"
     halved = [row | {"lesion_dice": float(row["lesion_dice"]) / 2} for row in rows_of(path)]
     write_table(path, CASES_COLUMNS, halved)
