@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nen_imaging.validation import CONVENTIONS, DATASET_NAMES
+from nen_imaging.validation import CONVENTIONS, DATASET_TITLES
 
 if TYPE_CHECKING:
     from nen_imaging.validation.run import CaseResult, Validation
@@ -18,8 +18,8 @@ HELP = "validate on a public data set, score label maps of any origin, compare t
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments: a data set's name, `score` or `compare`, each with its own."""
     kinds = parser.add_subparsers(title="what to validate", required=True, metavar="NAME", dest="kind")
-    for name in DATASET_NAMES:
-        dataset = kinds.add_parser(name, help=f"the data set {name}")
+    for name, title in DATASET_TITLES.items():
+        dataset = kinds.add_parser(name, help=title)
         dataset.add_argument("--root", type=Path, required=name != "phantom", default=Path(), help="where it lies")
         dataset.add_argument("--model", help="bundle of models/registry.yaml (default: its default)")
         dataset.add_argument("--models", type=Path, help="folder with a registry.yaml (default: the one that ships)")

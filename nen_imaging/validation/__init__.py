@@ -1,4 +1,13 @@
 """Public data sets, measured as their challenges measured them: how far the numbers of this package can be trusted."""
 
-DATASET_NAMES = ("lits", "msd", "ircadb", "chaos", "totalsegmentator", "tcia", "csv", "phantom")
+DATASET_TITLES = {
+    "lits": "LiTS",
+    "msd": "MSD Task03_Liver",
+    "ircadb": "3D-IRCADb-01",
+    "chaos": "CHAOS CT",
+    "totalsegmentator": "TotalSegmentator",
+    "tcia": "TCIA: CT with a DICOM SEG of the liver",
+    "csv": "a table of cases of your own",
+    "phantom": "digital patients, drawn from seeds",
+}
 CONVENTIONS = ("isbi2017", "codalab", "chaos")

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from nen_imaging.stage import StageError
+from nen_imaging.validation import DATASET_TITLES
 from nen_imaging.validation.cases import Case
 from nen_imaging.validation.phantom_cases import phantom_cases
 from nen_imaging.validation.readers import (
@@ -185,18 +186,17 @@ def _csv(root: Path) -> list[Case]:
     return cases
 
 
-DATASETS = {
-    "lits": Dataset("LiTS", "volume-N.nii[.gz] and segmentation-N.nii[.gz], in one folder or several", _lits),
-    "msd": Dataset("MSD Task03_Liver", "imagesTr/liver_N.nii.gz and labelsTr/liver_N.nii.gz", _msd),
-    "ircadb": Dataset("3D-IRCADb-01", "3Dircadb1.N with PATIENT_DICOM and MASKS_DICOM, zipped or not", _ircadb),
-    "chaos": Dataset("CHAOS CT", "N/DICOM_anon and N/Ground", _chaos),
-    "totalsegmentator": Dataset(
-        "TotalSegmentator", "sNNNN/ct.nii.gz and sNNNN/segmentations/liver.nii.gz", _totalsegmentator
-    ),
-    "tcia": Dataset("TCIA, CT with DICOM SEG", "a folder per patient with a CT series and a SEG of liver", _tcia),
-    "csv": Dataset("a table of cases", "a CSV: case, image, label[, whole_liver, lesions_labelled, patient]", _csv),
-    "phantom": Dataset("digital patients", "nothing: they are drawn from seeds", phantom_cases),
+_LOOKED_FOR: dict[str, tuple[str, Callable[[Path], list[Case]]]] = {
+    "lits": ("volume-N.nii[.gz] and segmentation-N.nii[.gz], in one folder or several", _lits),
+    "msd": ("imagesTr/liver_N.nii.gz and labelsTr/liver_N.nii.gz", _msd),
+    "ircadb": ("3Dircadb1.N with PATIENT_DICOM and MASKS_DICOM, zipped or not", _ircadb),
+    "chaos": ("N/DICOM_anon and N/Ground", _chaos),
+    "totalsegmentator": ("sNNNN/ct.nii.gz and sNNNN/segmentations/liver.nii.gz", _totalsegmentator),
+    "tcia": ("a folder per patient with a CT series and a SEG of liver", _tcia),
+    "csv": ("a CSV: case, image, label[, whole_liver, lesions_labelled, patient]", _csv),
+    "phantom": ("nothing: they are drawn from seeds", phantom_cases),
 }
+DATASETS = {name: Dataset(title, *_LOOKED_FOR[name]) for name, title in DATASET_TITLES.items()}
 
 
 def _numbered(folder: Path, pattern: str) -> dict[int, Path]:

@@ -42,7 +42,7 @@ def score_case(
     exact
         See `LabelledCt.exact`.
     compat
-        An official convention whose figures are added: one of `CONVENTIONS`.
+        An official convention whose figures are added: one of `validation.CONVENTIONS`.
     """
     spacing_mm, true, found = truth.spacing_mm, truth.array, prediction.array
     livers = liver_of(true), liver_of(found)
