@@ -14,7 +14,6 @@ LIVER, LESION = 1, 2
 PART_SHARE = (
     0.10  # a separate part this large, relative to the largest, is liver too (after resection, or cut by the field)
 )
-OUTSIDE_MM = 10.0  # a lesion may reach this far out of the liver that was found: it is given back to the liver
 CONTENT_HU = 50.0  # a slice whose values span less holds no anatomy
 
 
@@ -45,18 +44,16 @@ def near(mask: Mask, distance_mm: float, spacing_mm: float) -> Mask:
     return np.asarray(distance_transform_edt(~mask) * spacing_mm <= distance_mm)
 
 
-def one_organ(liver: Floats, lesion: Floats, spacing_mm: float) -> tuple[Floats, Floats, int]:
+def one_organ(liver: Floats, lesion: Floats) -> tuple[Floats, Floats, int]:
     """Probabilities of liver (with lesions) and lesions, cleaned so that a threshold of one half gives one organ.
 
-    Parts far from the liver vanish; lesions count only in the liver or within `OUTSIDE_MM` of it, where they
-    become liver; enclosed holes are liver. Returns also the number of the liver's separate parts.
+    Parts far from the liver vanish; lesions count only in the liver (the fine network counts them as liver; given
+    10 mm more, stomach and gallbladder became lesions: measured); enclosed holes are liver.
+    Returns also the number of the liver's separate parts.
     """
-    found, _ = main_parts(liver >= 0.5)
-    lesion = np.where(near(found, OUTSIDE_MM, spacing_mm), lesion, 0.0).astype(np.float32)
-    whole, parts = main_parts(found | (lesion >= 0.5))
+    whole, parts = main_parts(liver >= 0.5)
     filled = without_holes(whole)
-    liver = np.maximum(liver, lesion)
-    liver = np.where(filled, np.maximum(liver, np.where(whole, 0.0, 1.0)), np.minimum(liver, 0.49)).astype(np.float32)
+    liver = np.where(filled, np.where(whole, liver, 1.0), np.minimum(liver, 0.49)).astype(np.float32)
     return liver, np.where(filled, lesion, np.minimum(lesion, 0.49)).astype(np.float32), parts
 
 

@@ -114,11 +114,8 @@ def _calibrated(logit: Floats, calibration: Calibration) -> Floats:
 
 
 def _organ(view: FineView, calibration: Calibration) -> _Organ | None:
-    spacing_mm = float(view.grid.spacing_mm[0])
     liver, lesion, parts = postprocess.one_organ(
-        sigmoid(view.liver_logit + np.float32(calibration.liver_shift)),
-        sigmoid(fused_logit(view, calibration)),
-        spacing_mm,
+        sigmoid(view.liver_logit + np.float32(calibration.liver_shift)), sigmoid(fused_logit(view, calibration))
     )
     mask = liver >= 0.5
     if mask.sum() * view.grid.voxel_volume_ml < SMALLEST_LIVER_ML:

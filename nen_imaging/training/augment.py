@@ -189,7 +189,10 @@ def _degraded(
 
 
 def _imperfect_liver(liver: torch.Tensor, lesion: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """A liver probability as a coarse network would give: blurred, edge moved by millimetres, lesions partly missed."""
+    """A liver probability as a coarse network would give, so that the fine one does not lean on it.
+
+    Blurred, its edge moved by millimetres, parts missing (lesions, and as often parenchyma), neighbours taken along.
+    """
     import torch
 
     width = 2 * int(rng.integers(1, 4)) + 1
@@ -197,6 +200,12 @@ def _imperfect_liver(liver: torch.Tensor, lesion: torch.Tensor, rng: np.random.G
     if rng.random() < 0.3:
         kept = torch.from_numpy(smooth_noise(tuple(liver.shape), (4, 4, 4), rng)) > rng.uniform(-0.5, 1.5)
         mask = liver * (1 - lesion * (1 - kept.float()))
+    if rng.random() < 0.6:
+        cells = (int(rng.integers(4, 9)),) * 3
+        blobs = torch.from_numpy(smooth_noise(tuple(liver.shape), cells, rng))
+        beside = _blurred(liver, (int(rng.integers(9, 26)),) * 3) > 0.02
+        mask = torch.where(beside & (blobs > rng.uniform(0.3, 1.2)), 1.0, mask)
+        mask = torch.where(blobs < -rng.uniform(1.0, 1.8), 0.0, mask)
     edge = torch.from_numpy(smooth_noise(tuple(liver.shape), (6, 6, 6), rng)) * float(rng.uniform(0, 0.25))
     soft = _blurred(mask, (width,) * 3) + edge * (_blurred(liver, (9, 9, 9)) > 0.02)
     return torch.sigmoid((soft - 0.5 + float(rng.normal(0, 0.08))) * float(rng.uniform(6, 14)))

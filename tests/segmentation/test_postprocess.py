@@ -31,27 +31,34 @@ def test_small_parts_vanish_and_large_ones_stay():
 def test_an_enclosed_hole_is_filled():
     hole = ball(SHAPE, (20, 20, 20), 4)
     assert np.array_equal(without_holes(LIVER & ~hole), LIVER)
-    liver, _, _ = one_organ(probability(LIVER & ~hole), probability(np.zeros(SHAPE, bool)), 1.5)
+    liver, _, _ = one_organ(probability(LIVER & ~hole), probability(np.zeros(SHAPE, bool)))
     assert np.array_equal(liver >= 0.5, LIVER)
 
 
-def test_a_lesion_that_sticks_out_is_given_back_to_the_liver():
+def test_a_lesion_counts_in_the_liver_alone():
     lesion = ball(SHAPE, (31, 20, 20), 5)
-    liver, found, parts = one_organ(probability(LIVER & ~lesion), probability(lesion), 1.0)
-    assert parts == 1
-    assert (liver >= 0.5)[lesion].all() and (found >= 0.5)[lesion].all()
+    liver, found, _ = one_organ(probability(LIVER), probability(lesion))
+    assert np.array_equal(liver >= 0.5, LIVER)
+    assert np.array_equal(found >= 0.5, lesion & LIVER)
+
+
+def test_a_lesion_that_the_liver_encloses_is_liver():
+    lesion = ball(SHAPE, (20, 20, 20), 5)
+    liver, found, _ = one_organ(probability(LIVER & ~lesion), probability(lesion))
+    assert np.array_equal(liver >= 0.5, LIVER)
+    assert np.array_equal(found >= 0.5, lesion)
 
 
 def test_a_lesion_far_from_the_liver_is_none():
     lesion = ball(SHAPE, (50, 20, 20), 5)
-    liver, found, _ = one_organ(probability(LIVER), probability(lesion), 1.5)
+    liver, found, _ = one_organ(probability(LIVER), probability(lesion))
     assert np.array_equal(liver >= 0.5, LIVER)
     assert not (found >= 0.5).any()
 
 
 def test_nothing_stays_nothing():
     nothing = np.zeros(SHAPE, np.float32)
-    liver, lesion, parts = one_organ(nothing, nothing, 1.5)
+    liver, lesion, parts = one_organ(nothing, nothing)
     assert parts == 0 and not (liver >= 0.5).any() and not (lesion >= 0.5).any()
 
 
