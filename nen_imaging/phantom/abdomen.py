@@ -57,8 +57,8 @@ def paint_great_vessels(canvas: Canvas, build: Build, inside: Mask) -> None:
     y = build.spine_y
     top = build.dome + 40
     for side in (-1, 1):
-        crus = [(side * 14, y + 22, -95), (side * 15, y + 26, -50), (side * 13, y + 36, build.dome - 45)]
-        canvas.paint(Organ.MUSCLE, canvas.tube(crus, [5, 6, 5]) & inside & (canvas.organs == Organ.FAT))
+        crus = [(side * 20, y + 18, -95), (side * 24, y + 22, -50), (side * 24, y + 32, build.dome - 45)]
+        canvas.paint(Organ.MUSCLE, canvas.tube(crus, [4, 5, 4]) & inside & (canvas.organs == Organ.FAT))
     cava = [(20, y + 26, -260), (21, y + 28, -80), (24, y + 40, -20), (22, y + 50, build.dome - 22), (18, y + 56, top)]
     canvas.paint(Organ.CAVA, canvas.tube(cava, [11, 12, 13, 14, 13]) & inside)
     aorta = [(-6, y + 27, -260), (-8, y + 29, -60), (-14, y + 27, 20), (-24, y + 16, 160)]

@@ -1,7 +1,7 @@
 """From which ranges digital patients are drawn: the many that networks learn from, and the one of the case.
 
 The case (`sample_data/`) tests a network that never saw its like: every range of `CASE` is disjoint from that of
-`GENERAL`, from which training draws. A test holds this.
+`GENERAL`, from which training draws, but for those of `ALIKE`. A test holds this.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 Interval = tuple[float, float]
+ALIKE = ("enhancement", "steatosis_hu")
+"""Ranges that overlap: the same physics and the same disease, told apart by nothing."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,10 @@ class Ranges:
     """At this pixel size and slices of 3 mm."""
     subslices: Interval
     """Painted slices that one slice of the scan averages over."""
+    enhancement: Interval
+    """By the contrast medium, relative to the usual."""
+    steatosis_hu: Interval
+    """How much darker a fatty liver is."""
 
 
 GENERAL = Ranges(
@@ -50,6 +56,8 @@ GENERAL = Ranges(
     resolution_mm=(1.4, 2.4),
     noise_hu=(7.5, 14),
     subslices=(1, 1),
+    enhancement=(0.8, 1.2),
+    steatosis_hu=(0, 45),
 )
 CASE = Ranges(
     liver_volume_ml=(2650, 2950),
@@ -63,4 +71,6 @@ CASE = Ranges(
     resolution_mm=(1.0, 1.3),
     noise_hu=(5.0, 7.0),
     subslices=(2, 2),
+    enhancement=(0.95, 1.15),
+    steatosis_hu=(0, 3),
 )

@@ -30,7 +30,7 @@ HOUNSFIELD: dict[Organ, tuple[tuple[float, float, float], float]] = {
     Organ.AIR: ((-1000, -1000, -1000), 0),
     Organ.FAT: ((-105, -105, -103), 4),
     Organ.MUSCLE: ((52, 58, 64), 5),
-    Organ.BONE: ((175, 180, 190), 35),
+    Organ.BONE: ((185, 190, 200), 20),
     Organ.CORTEX: ((480, 490, 500), 80),
     Organ.DISC: ((85, 85, 90), 8),
     Organ.LUNG: ((-860, -855, -850), 25),
@@ -57,14 +57,12 @@ HOUNSFIELD: dict[Organ, tuple[tuple[float, float, float], float]] = {
 }
 MOTTLE_MM = 9.0
 """Grain of the coarse texture inside lesions."""
-STEATOSIS_HU = (0.0, 45.0)
-"""A fatty liver is darker; drawn with most of the weight near 0."""
 
 
 def hounsfield_units(anatomy: Anatomy, lesions: LesionMap, phase: Phase, rng: np.random.Generator) -> FloatArray:
     """HU of every voxel before it is seen by a scanner, float32, on the grid of the anatomy."""
     organs, lattice, ranges = anatomy.organs.array, anatomy.lattice, anatomy.ranges
-    table = _drawn_values(phase, rng)
+    table = _drawn_values(anatomy, phase, rng)
     hu = table[organs]
     unevenness_hu, texture_hu = rng.uniform(*ranges.unevenness_hu), rng.uniform(*ranges.texture_hu)
     slow, fine = lattice.random_field(rng, 45.0), lattice.random_field(rng, rng.uniform(*ranges.texture_mm))
@@ -84,15 +82,15 @@ def hounsfield_units(anatomy: Anatomy, lesions: LesionMap, phase: Phase, rng: np
     return hu
 
 
-def _drawn_values(phase: Phase, rng: np.random.Generator) -> FloatArray:
-    column = PHASES.index(phase)
-    steatosis = np.interp(rng.uniform() ** 3, (0, 1), STEATOSIS_HU)
+def _drawn_values(anatomy: Anatomy, phase: Phase, rng: np.random.Generator) -> FloatArray:
+    """HU per organ: a patient's own deviations and fatty liver stay; the contrast medium differs at every staging."""
+    column, own = PHASES.index(phase), np.random.default_rng([anatomy.seed, 6])
+    strength = rng.uniform(*anatomy.ranges.enhancement)
     table = np.zeros(len(Organ), np.float32)
-    strength = 1.0 + 0.12 * np.clip(rng.standard_normal(), -2, 2)  # of the contrast medium
     for organ, (values, deviation) in HOUNSFIELD.items():
         enhanced = values[0] + strength * (values[column] - values[0])
-        table[organ] = enhanced + deviation * np.clip(rng.standard_normal(), -1.8, 1.8)
-    table[Organ.LIVER] -= steatosis
+        table[organ] = enhanced + deviation * np.clip(own.standard_normal(), -1.8, 1.8)
+    table[Organ.LIVER] -= np.interp(own.uniform() ** 3, (0, 1), anatomy.ranges.steatosis_hu)  # mostly little
     return table
 
 
