@@ -30,6 +30,13 @@ class LabelledCt:
     notes: tuple[str, ...] = ()
     exact: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def grid(self) -> str:
+        """Axes, spacing and label codes, in words."""
+        spacing = " x ".join(f"{mm:.3g}" for mm in self.ct.spacing_mm)
+        codes = [str(code) for code in (0, LIVER, LESION) if (self.truth.array == code).any()]
+        return f"axes {_codes(self.ct)}, {spacing} mm, labels {' '.join(codes)}"
+
 
 @dataclass(frozen=True)
 class Case:

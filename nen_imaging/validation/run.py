@@ -103,15 +103,18 @@ def run_cases(validation: Validation, cases: list[Case], tell: Callable[[str], N
             result = _run_case(validation, case)
             results.append(result)
             state = "done before" if result.was_done else "done"
-            tell(f"{number} of {len(cases)}, case {case.name}: {result.problem or state + _figures(validation, case)}")
+            text = result.problem or f"{state}; {_in_words(validation, case)}"
+            tell(f"{number} of {len(cases)}, case {case.name}: {text}")
     return results
 
 
-def _figures(validation: Validation, case: Case) -> str:
-    """The figures of a case that one wants to see go by."""
+def _in_words(validation: Validation, case: Case) -> str:
+    """What one wants to see go by of a case: how it lay, what was odd about it, its figures."""
+    record = read_record(validation.predicted(case.name))
     scores = json.loads((validation.scored(case.name) / "scores.json").read_text("utf-8"))
-    found = [f"{name} Dice {scores[name]['dice']:.3f}" for name in ("liver", "lesion") if scores[name]]
-    return ", " + ", ".join(found)
+    figures = [f"{name} Dice {scores[name]['dice']:.3f}" for name in ("liver", "lesion") if scores[name]]
+    notes = [reason["text"] for reason in record.reasons]
+    return "; ".join([record.facts["grid"], *figures, *notes])
 
 
 def _run_case(validation: Validation, case: Case) -> CaseResult:
@@ -161,6 +164,7 @@ def _predict(call: StageCall, reading: _Reading, bundle: Bundle) -> Outcome:
         "model": bundle.name,
         "model_sha256": bundle.sha256,
         "device": found.device_used,
+        "grid": reading.content.grid,
         "seen_in_training": sorted(seen_names(bundle) & set(reading.case.known_as)),
         "flags": list(found.flags),
     }

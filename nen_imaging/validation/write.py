@@ -21,7 +21,7 @@ CASES_COLUMNS = (
     "true_liver_ml", "liver_ml", "true_lesion_ml", "lesion_ml",
     "true_load_percent", "load_percent", "load_percent_low", "load_percent_high", "load_error_points",
     "response_if_unchanged", "discretisation_points", "partial_volume_points", "segmentation_points",
-    "seconds", "peak_memory_mb", "device", "flags", "notes",
+    "seconds", "peak_memory_mb", "device", "flags", "grid", "notes",
 )  # fmt: skip
 
 
@@ -62,6 +62,7 @@ def _case_row(case: CaseResult, scores: Mapping[str, Any] | None, record: StageR
             "peak_memory_mb": record.peak_memory_mb,
             "device": record.facts.get("device", ""),
             "flags": " ".join(record.facts.get("flags", ())),
+            "grid": record.facts.get("grid", ""),
             "notes": " ".join(reason["text"] for reason in record.reasons),
         }
     if scores is None:

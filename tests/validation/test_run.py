@@ -41,8 +41,11 @@ def scores_of(validation, case):
 
 def test_the_label_map_lies_on_the_images_own_grid(tmp_path, validation):
     as_msd(tmp_path / "msd", 7, CT, TRUTH, codes="PIR")
-    (result,) = run_cases(validation, find_cases("msd", tmp_path / "msd"), silent)
+    told = []
+    (result,) = run_cases(validation, find_cases("msd", tmp_path / "msd"), told.append)
     assert result.problem == ""
+    grid = "axes PIR, 7.43 x 5.9 x 7.43 mm, labels 0 1 2"
+    assert told == [f"1 of 1, case 7: done; {grid}; liver Dice 1.000; lesion Dice 1.000"]
     labels = read_nifti(validation.results / "cases" / "7" / "liver.nii.gz")
     require_same_grid(labels, read_nifti(tmp_path / "msd" / "imagesTr" / "liver_7.nii.gz"))
     scores = scores_of(validation, "7")
