@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from nen_imaging.contract import Results
     from nen_imaging.phantom.case import Case
 
+MOST_PROCESSES = 4  # of about 1.5 GB each, while the case is made
 HELP = "make the published case as a digital patient, measure it, hold its loads against the paper's"
 
 
@@ -35,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     course = read_course()
     if not case.is_complete(arguments.seed):
         print(f"Making a digital patient with {len(course)} stagings in {case.folder} (about a minute) ...", flush=True)
-        write_case(case.folder, arguments.seed, processes=arguments.cores)
+        write_case(case.folder, arguments.seed, processes=min(arguments.cores, MOST_PROCESSES))
     results = Results(case.folder / "results")
     print("Measuring it from its DICOM ...", flush=True)
     code = run_workflow(

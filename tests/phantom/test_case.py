@@ -123,6 +123,7 @@ def test_the_truth_beside_it_has_the_loads_of_the_course(case):
         labels = read_nifti(case.truth / f"{planned.date}" / "labels.nii.gz").array
         load = 100 * np.count_nonzero(labels == 2) / np.count_nonzero(labels)
         assert load == pytest.approx(planned.load_percent, abs=0.1)
+        assert not any((labels > 0).take(edge, axis=axis).any() for axis in range(3) for edge in (0, -1))  # whole
         rows = read_table(case.truth / f"{planned.date}" / "lesions.csv")
         assert sum(float(row["volume_ml"]) for row in rows) > 300
         assert all(bool(row["suv"]) == planned.has_pet for row in rows)
