@@ -18,7 +18,7 @@ import numpy as np
 from nen_imaging.dicom.database import FileRow, FilesDatabase
 from nen_imaging.dicom.headers import Header
 from nen_imaging.dicom.privacy import Pseudonymiser
-from nen_imaging.dicom.vocabulary import Phase, is_sharp
+from nen_imaging.dicom.vocabulary import NOT_DENSITY, Phase, is_sharp
 
 _SAME_POSITION_MM = 0.01
 
@@ -151,13 +151,13 @@ def _kind(header: Header) -> SeriesKind:
 
 def _is_not_hu(header: Header) -> bool:
     """Masks have 8 bits, or are derived and have no rescale; captures and projections are pictures."""
-    projections = {"MIP", "MINIP", "PROJECTION", "SEGMENTATION", "REPROJECTION"}
+    pictures = {"MIP", "MINIP", "PROJECTION", "SEGMENTATION", "REPROJECTION"} | NOT_DENSITY
     return (
         header.is_secondary_capture
         or not header.rows
         or header.bits_allocated <= 8
         or ("DERIVED" in header.image_type and not header.has_rescale)
-        or not projections.isdisjoint(header.image_type)
+        or not pictures.isdisjoint(header.image_type)
     )
 
 

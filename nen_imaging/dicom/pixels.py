@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from pydicom.uid import (
 )
 
 from nen_imaging.contract import Reason, Refusal
+from nen_imaging.dicom.jpeg12 import decode_jpeg12, is_jpeg12
+from nen_imaging.dicom.vocabulary import NOT_DENSITY
 
 AIR_HU = -1024  # also what padding becomes
 _LOSSY = {JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K}  # the last two may be
@@ -55,19 +58,24 @@ def stored_values(dataset: Dataset) -> NDArray[np.integer]:
         raise Refusal("image.multiframe", f"An image holds {dataset.NumberOfFrames} frames.")
     if int(dataset.get("SamplesPerPixel") or 1) != 1:
         raise Refusal("ct.not_hu", "The images hold colours: secondary captures, not measured values.")
-    try:
-        array: NDArray[np.integer] = dataset.pixel_array
-    except Exception as error:  # decoders raise whatever they like
-        syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID") or ""))
-        name = syntax.name if syntax.is_transfer_syntax else "an unknown transfer syntax"
-        text = re.sub(r"\d+(\.\d+){4,}", "(a UID)", f"{type(error).__name__}: {error}".splitlines()[0])[:200]
-        raise Refusal("pixels.undecodable", f"Pixels in {name} cannot be decoded. {text}") from error
+    array: NDArray[np.integer] = decoded_pixels(dataset)
     if not np.issubdtype(array.dtype, np.integer):
         raise Refusal("pixels.undecodable", f"Pixels are stored as {array.dtype}, which CT and PET images never are.")
     unused = 8 * array.dtype.itemsize - int(dataset.get("BitsStored") or 8 * array.dtype.itemsize)
     if unused > 0:
         array = (array << unused) >> unused  # arithmetic for signed, logical for unsigned
     return array.T  # (row, column) -> (i, j)
+
+
+def decoded_pixels(dataset: Dataset) -> NDArray[Any]:
+    """The pixels as they are stored, indexed ([frame,] row, column); raises Refusal ``pixels.undecodable``."""
+    try:
+        return decode_jpeg12(dataset) if is_jpeg12(dataset) else dataset.pixel_array
+    except Exception as error:  # decoders raise whatever they like
+        syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID") or ""))
+        name = syntax.name if syntax.is_transfer_syntax else "an unknown transfer syntax"
+        text = re.sub(r"\d+(\.\d+){4,}", "(a UID)", f"{type(error).__name__}: {error}".splitlines()[0])[:200]
+        raise Refusal("pixels.undecodable", f"Pixels in {name} cannot be decoded. {text}") from error
 
 
 def is_padding(dataset: Dataset, stored: NDArray[np.integer]) -> NDArray[np.bool_]:
@@ -111,6 +119,9 @@ def _require_hounsfield(dataset: Dataset) -> None:
     kind = str(dataset.get("RescaleType") or "HU").upper()
     if kind not in ("HU", "HU_MOD", "US"):
         raise Refusal("ct.not_hu", "RescaleType is none of HU: the images show another quantity.")
+    derived = NOT_DENSITY & {str(value).upper() for value in dataset.get("ImageType") or []}
+    if derived:
+        raise Refusal("ct.not_hu", f"ImageType says {sorted(derived)[0]}: a computed map, not a CT.")
     if int(dataset.get("BitsAllocated") or 16) == 8 or (
         int(dataset.get("BitsStored") or 16) <= 8 and dataset.get("RescaleIntercept") is None
     ):

@@ -16,6 +16,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 
 from nen_imaging.contract import Reason, Refusal
 from nen_imaging.dicom.codes import manufacturer_of, scanner_of
+from nen_imaging.dicom.frames import frame_headers, frames, is_multiframe
 from nen_imaging.dicom.geometry import Plane, arrange, plane_of
 from nen_imaging.dicom.pet_header import PetHeader, pet_header, raw_header
 from nen_imaging.dicom.pixels import AIR_HU, activity, hounsfield, hounsfield_reasons, is_lossy
@@ -163,7 +164,10 @@ def read_pet(
 
 def read_pet_header(files: Files, corrections: Mapping[str, str] | None = None) -> tuple[PetHeader, SuvFactor]:
     """The header of a PET series and its factors, without its pixels; files in any order, raises as `read_pet`."""
-    headers = [raw_header(read_dataset(file, pixels=False)) for _, file in files]
+    headers: list[dict[str, str]] = []
+    for _, file in files:
+        dataset = read_dataset(file, pixels=False)
+        headers += map(raw_header, frame_headers(dataset) if is_multiframe(dataset) else (dataset,))
     header = pet_header(headers, corrections)
     return header, suv_factor(header)
 
@@ -191,7 +195,8 @@ def read_dataset(file: BinaryIO, *, pixels: bool = True) -> Dataset:
 
 def _datasets(files: Files) -> Iterator[Dataset]:
     for _, file in files:
-        yield read_dataset(file)
+        dataset = read_dataset(file)
+        yield from frames(dataset) if is_multiframe(dataset) else (dataset,)
 
 
 class _naming:  # noqa: N801 - reads as a phrase in `with`

@@ -60,5 +60,5 @@ def _files(call: StageCall, selection: dict[str, Any]) -> Any:  # noqa: ANN401 -
     return open_files(*files_of_series(Results(call.context.results), selection["series"]))
 
 
-IMPORT_CT = Stage("import_ct", 1, _import_ct)
-IMPORT_PET = Stage("import_pet", 1, _import_pet)
+IMPORT_CT = Stage("import_ct", 2, _import_ct)
+IMPORT_PET = Stage("import_pet", 2, _import_pet)

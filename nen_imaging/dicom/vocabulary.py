@@ -26,8 +26,11 @@ _LOCALIZER = re.compile(r"topogram|scout|localizer|surview|scanogram", re.IGNORE
 _IMAGE_TYPES = (
     "ORIGINAL", "DERIVED", "PRIMARY", "SECONDARY", "AXIAL", "LOCALIZER", "HELIX", "HELICAL", "REFORMATTED", "MPR",
     "AVERAGE", "MIP", "MINIP", "PROJECTION", "STATIC", "DYNAMIC", "GATED", "WHOLE_BODY", "IMAGE", "REPROJECTION",
-    "VOLUME", "MIXED", "SEGMENTATION",
+    "VOLUME", "MIXED", "SEGMENTATION", "PERFUSION", "SUBTRACTION", "DIVISION", "MULTIPLICATION", "STD_DEVIATION",
 )  # fmt: skip
+NOT_DENSITY = frozenset(("PERFUSION", "SUBTRACTION", "DIVISION", "MULTIPLICATION", "STD_DEVIATION"))
+"""The words of an ImageType that say: these pixels were computed to show something else than a CT's density."""
+
 CORRECTIONS = frozenset(
     ("DECY", "ATTN", "SCAT", "DTIM", "MOTN", "PMOT", "CLN", "RAN", "RADL", "DCAL", "NORM", "SLSENS", "RANSNG", "UNIF")
 )
