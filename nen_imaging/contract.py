@@ -129,6 +129,7 @@ REASONS: dict[str, ReasonKind] = {
     "staging.undated": _warns("Undated stagings are not followed: name a date in `corrections.csv`."),
     # reader
     "reader.mask": _warns("A reader's mask replaces the network's; both loads are shown."),
+    "region.unreadable": _refuses("Export the region again as RTSTRUCT, DICOM SEG or NIfTI, on several slices."),
     # validation
     "truth.unusable": _refuses("Check the case against the data set's own documentation, or fetch it again."),
     "truth.note": _warns("Nothing to do: this is how the case was read."),
