@@ -19,7 +19,7 @@ from nen_imaging.volume import FloatArray
 
 CONTRAST_HU = (-14.0, -25.0, -52.0)  # to the liver: native, arterial, portal venous
 NEW_PER_PROGRESSION = 4
-NEW_RADIUS_MM = (7.6, 8.7)  # 15 to 25 mm across once bent and cut into slices
+NEW_RADIUS_MM = (8.2, 9.0)  # 15 to 25 mm across once bent and cut into slices
 NEW_GROWTH = 1.15  # of the radius, until the load is highest
 OLD = 30
 CANDIDATES = 5  # tried for each of them; more spread them more evenly
