@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 
 from nen_imaging.segmentation import postprocess
 from nen_imaging.segmentation.infer import Model, predict
-from nen_imaging.segmentation.preprocess import AIR_HU, at_spacing, box_around, lesion_channels, padded, windowed
+from nen_imaging.segmentation.preprocess import (
+    AIR_HU,
+    at_spacing,
+    box_around,
+    lesion_channels,
+    padded,
+    reference_hu,
+    windowed,
+)
 from nen_imaging.volume import Volume, resample
 
 Floats = NDArray[np.float32]
@@ -36,7 +44,7 @@ class FineView:
     """The liver's box on the fine grid.
 
     ``grid`` holds the HU; logits of liver and lesion from the fine network, the coarse one's lesion logit and liver
-    probability; ``reference_hu`` is the parenchyma's median.
+    probability; ``reference_hu`` is the parenchyma's.
     """
 
     grid: Volume
@@ -70,10 +78,8 @@ def look_coarsely(image: Volume, model: Model, device: str) -> CoarseView | None
     mask, _ = postprocess.main_parts(liver >= 0.5)
     if mask.sum() * small.voxel_volume_ml < SMALLEST_LIVER_ML:
         return None
-    healthy = mask & (lesion < 0)
-    reference_hu = float(np.median(hu[healthy if healthy.sum() > 0.05 * mask.sum() else mask]))
     nearby = postprocess.near(mask, MARGIN_MM, settings.spacing_mm)
-    return CoarseView(small.with_array(np.where(nearby, liver, 0.0)), small.with_array(lesion), reference_hu)
+    return CoarseView(small.with_array(np.where(nearby, liver, 0.0)), small.with_array(lesion), reference_hu(hu, mask))
 
 
 def look_closely(image: Volume, coarse: CoarseView, model: Model, device: str) -> FineView:

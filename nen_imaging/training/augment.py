@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nen_imaging.segmentation.preprocess import AIR_HU, InputScaling, lesion_channels, windowed
+from nen_imaging.segmentation.preprocess import AIR_HU, InputScaling, lesion_channels, reference_hu, windowed
 from nen_imaging.training.cases import LESION, Case, parenchyma_hu
 from nen_imaging.training.lesions import add_lesions, smooth_noise
 from nen_imaging.training.recipes import LesionRecipe, NetworkRecipe
@@ -45,19 +45,21 @@ def make_variant(case: Case, recipe: LesionRecipe, rng: np.random.Generator) -> 
         hu,
         label,
         case.image.spacing_mm,
-        _reference_hu(hu, label, rng),
+        _reference_of(hu, label, case.image.spacing_mm),
         case.lesions_known,
         np.flatnonzero(label == LESION),
         np.flatnonzero(label > 0),
     )
 
 
-def _reference_hu(hu: NDArray[np.float32], label: NDArray[np.uint8], rng: np.random.Generator) -> float:
-    """What the coarse network's liver would give: its median, mostly with the lesions in it."""
+def _reference_of(hu: NDArray[np.float32], label: NDArray[np.uint8], spacing_mm: NDArray[np.floating]) -> float:
+    """As inference takes it: from HU averaged over about 4 mm, lesions included."""
+    from scipy.ndimage import uniform_filter
+
     liver = label > 0
-    if rng.random() < 0.2 or not liver.any():
+    if not liver.any():
         return parenchyma_hu(hu, label)
-    return float(np.median(hu[liver]))
+    return reference_hu(uniform_filter(hu, np.maximum(1, np.round(4.0 / spacing_mm)).astype(int)), liver)
 
 
 def change_phase(
@@ -92,7 +94,7 @@ def draw_patch(
 
     centre = _draw_centre(variant, rng, with_prior=with_prior)
     hu, liver, lesion = _deformed(variant, centre, recipe, rng)
-    hu, reference_hu = _degraded(hu, variant.reference_hu, recipe.spacing_mm, rng)
+    hu, reference = _degraded(hu, variant.reference_hu, recipe.spacing_mm, rng)
     target = torch.stack([liver > 0.5, lesion > 0.5]).float()
     weight = torch.ones_like(target)
     weight[0] += 2.0 * target[1]  # tumour at the surface is liver: what a liver network misses first
@@ -101,8 +103,8 @@ def draw_patch(
         weight[1] *= torch.where((target[0] > 0) & (target[1] == 0), UNLABELLED_WEIGHT, 1.0)
     if with_prior:
         prior = _imperfect_liver(target[0], target[1], rng)
-        reference_hu += float(rng.normal(0, 6)) + float(rng.uniform(-35, 35)) * (rng.random() < 0.1)
-        image = lesion_channels(hu, prior, reference_hu, scaling)
+        reference += float(rng.normal(0, 6)) + float(rng.uniform(-35, 35)) * (rng.random() < 0.1)
+        image = lesion_channels(hu, prior, reference, scaling)
     else:
         image = windowed(hu, scaling)[None]
     return {"input": image, "target": target, "weight": weight}

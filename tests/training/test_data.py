@@ -67,13 +67,11 @@ def test_unlabelled_lesions_weigh_less_as_background(case, recipe):
         assert (weight[outside] == 1).all()
 
 
-def test_the_reference_mostly_holds_the_lesions_as_the_coarse_networks_liver_does(case, recipe):
+def test_the_reference_is_the_parenchymas_at_a_high_load(case, recipe):
     label = case.label.array.copy()
-    label[:, :, : label.shape[2] // 2][label[:, :, : label.shape[2] // 2] > 0] = 2
-    label[:, :20][label[:, :20] > 0] = 2
+    label[:, :24][label[:, :24] > 0] = 2
+    assert (label == 2).sum() > 0.55 * (label > 0).sum()
     hu = np.where(label == 2, 40, case.image.array).astype(np.int16)
     full = replace(case, image=case.image.with_array(hu), label=case.label.with_array(label))
     plain = recipe.lesions.model_copy(update={"share": 0.0, "phase_share": 0.0})
-    drawn = [make_variant(full, plain, np.random.default_rng(seed)).reference_hu for seed in range(60)]
-    assert 0.65 < np.mean(np.array(drawn) < 60) < 0.95
-    assert max(drawn) == pytest.approx(100, abs=5)
+    assert make_variant(full, plain, np.random.default_rng(0)).reference_hu == pytest.approx(100, abs=6)
