@@ -270,6 +270,7 @@ UPTAKE_COLUMNS = (
     "threshold_rule", "threshold_suv", "tumour_to_liver_max", "tumour_to_liver_mean", "tumour_to_spleen_max",
     "tumour_to_spleen_mean", "krenning_modified", "status", "status_reason", "partial_volume",
 )  # fmt: skip
+VOI_COLUMNS = ("voi", "organ", "volume_ml", *UPTAKE_COLUMNS[1:])  # a reader's volumes outside the liver
 REGISTRATION_COLUMNS = (
     "staging", "reference", "method", "liver_dice", "surface_distance_mm", "match_uncertainty_mm", "trusted",
     "reason", "matrix",

@@ -63,6 +63,7 @@ def index_and_split(
     """Index a study and split its timeline; returns what was found, and notes on timeline rows without a place."""
     from nen_imaging.dicom.index import index_study
     from nen_imaging.dicom.privacy import load_key
+    from nen_imaging.dicom.regions import read_region
     from nen_imaging.timeline import read_timeline, split_timeline
 
     timeline = read_timeline(timeline_folder)
@@ -76,6 +77,6 @@ def index_and_split(
         reselect=reselect,
         progress=progress,
     )
-    notes = split_timeline(timeline, results, summary.patients, summary.patients_named)
+    notes = split_timeline(timeline, results, summary.patients, summary.patients_named, read_region)
     unknown = sorted(timeline.pins.keys() - summary.series)
     return summary, notes + [f"pins.csv: the study has no series {key}; not used" for key in unknown]

@@ -17,18 +17,39 @@ MASK_FILE = "reader_mask.nii.gz"  # beside reader.json
 
 
 @dataclass(frozen=True)
+class NamedRegion:
+    """A reader's volume of interest: its file beside reader.json with its checksum, its name and organ."""
+
+    name: str
+    organ: str
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Reader:
-    """The content of reader.json: the checksum of a mask, and the lesions read as benign."""
+    """The content of reader.json: the checksum of a mask, the lesions read as benign, volumes of interest."""
 
     mask_sha256: str | None
     benign: frozenset[int]
+    regions: tuple[NamedRegion, ...] = ()
 
 
 def read_reader(path: Path) -> Reader:
     """Read reader.json."""
     content: Mapping[str, Any] = json.loads(path.read_text("utf-8"))
     benign = {int(row["lesion"]) for row in content["lesions"] if row["reading"] == "benign"}
-    return Reader(content["mask"]["sha256"] if content["mask"] else None, frozenset(benign))
+    regions = (NamedRegion(row["name"], row["organ"], row["file"], row["sha256"]) for row in content["voi"])
+    return Reader(content["mask"]["sha256"] if content["mask"] else None, frozenset(benign), tuple(regions))
+
+
+def read_reader_region(folder: Path, region: NamedRegion) -> Volume:
+    """The mask of a volume of interest, on its own grid; raises StageError as `read_reader_mask`."""
+    path = folder / region.file
+    if not path.is_file() or sha256_of(path) != region.sha256:
+        raise StageError(f"{path} is missing or changed since the study was indexed: run again, it is indexed anew.")
+    mask = read_nifti(path)
+    return mask.with_array(mask.array.astype(np.float32) > 0)
 
 
 def read_reader_mask(path: Path, sha256: str, grid: Volume) -> Volume:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from nen_imaging.contract import LESIONS_COLUMNS, READER, UPTAKE_COLUMNS
+from nen_imaging.contract import LESIONS_COLUMNS, READER, UPTAKE_COLUMNS, VOI_COLUMNS
 from nen_imaging.stage import Outcome, Stage, StageCall, write_json
 from nen_imaging.tables import write_table
 from nen_imaging.volume import read_nifti, write_nifti
@@ -35,22 +35,25 @@ def _measure(call: StageCall) -> Outcome:
 
 
 def _uptake(call: StageCall) -> Outcome:
-    from nen_imaging.measurement.reader import read_reader
+    from nen_imaging.measurement.reader import read_reader, read_reader_region
     from nen_imaging.measurement.uptake import measure_uptake
 
-    measured = call.input("measure")
+    measured, reader = call.input("measure"), read_reader(call.input(READER))
+    beside = call.input(READER).parent
     found = measure_uptake(
         ct=read_nifti(call.input("ct") / "ct.nii.gz"),
         suv=read_nifti(call.input("pet") / "suv.nii.gz"),
         labels=read_nifti(measured / "liver.nii.gz"),
         instances=read_nifti(measured / "instances.nii.gz"),
         options=call.options,
-        benign=read_reader(call.input(READER)).benign,
+        benign=reader.benign,
+        regions=[(one.name, one.organ, read_reader_region(beside, one)) for one in reader.regions],
     )
     write_json(call.folder / "organs.json", found.organs)
     write_table(call.folder / "uptake.csv", UPTAKE_COLUMNS, found.lesions)
+    write_table(call.folder / "voi.csv", VOI_COLUMNS, found.regions)
     return Outcome(found.reasons)
 
 
 MEASURE = Stage("measure", 2, _measure)
-UPTAKE = Stage("uptake", 3, _uptake)
+UPTAKE = Stage("uptake", 4, _uptake)

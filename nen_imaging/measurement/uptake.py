@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from nen_imaging.contract import UPTAKE_COLUMNS, Reason
+from nen_imaging.contract import UPTAKE_COLUMNS, VOI_COLUMNS, Reason
 from nen_imaging.measurement.diameters import sphere_diameter_mm
 from nen_imaging.measurement.peak import suv_peaks
 from nen_imaging.measurement.pet_grid import Shares, covered_share, share_inside
@@ -27,11 +27,12 @@ SHIFTED_FROM_MM = 10.0
 
 @dataclass(frozen=True)
 class MeasuredUptake:
-    """The content of organs.json and uptake.csv."""
+    """The content of organs.json, uptake.csv and voi.csv."""
 
     organs: dict[str, Any]
     lesions: list[dict[str, Any]]
     reasons: list[Reason]
+    regions: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,14 @@ def measure_uptake(
     instances: Volume,
     options: Mapping[str, Any],
     benign: Collection[int] = (),
+    regions: Sequence[tuple[str, str, Volume]] = (),
 ) -> MeasuredUptake:
     """Measure the SUVbw of every lesion and of the reference organs.
 
     ``labels`` (1 liver, 2 lesion) and ``instances`` lie on the CT's grid; ``suv`` keeps its own. ``options`` are those
     of the config's section `uptake`; ``benign`` lesions have a row but do not count in the totals.
+    ``regions`` (name, organ, mask on a grid of its own) are a reader's volumes outside the liver: measured as lesions
+    are, in a table of their own, in no total.
     """
     require_same_grid(labels, ct)
     require_same_grid(instances, ct)
@@ -84,7 +88,20 @@ def measure_uptake(
         "shift": references.shift.as_dict(),
         "totals": totals(counted),
     }
-    return MeasuredUptake(organs, [_written(row) for row in rows], _reasons(references, covered))
+    return MeasuredUptake(
+        organs,
+        [_written(row, UPTAKE_COLUMNS) for row in rows],
+        _reasons(references, covered),
+        [_region(*region, suv, references, options) for region in regions],
+    )
+
+
+def _region(
+    name: str, organ: str, mask: Volume, suv: Volume, references: References, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    volume_ml = float(mask.array.sum()) * mask.voxel_volume_ml
+    numbers = _lesion(mask, suv, volume_ml, references, options)
+    return _written({"voi": name, "organ": organ, "volume_ml": volume_ml} | numbers, VOI_COLUMNS)
 
 
 def _lesion(
@@ -166,8 +183,8 @@ def _ratios(numbers: Mapping[str, Any], references: References) -> dict[str, Any
     }
 
 
-def _written(row: Mapping[str, Any]) -> dict[str, Any]:
-    values = {name: row.get(name) for name in UPTAKE_COLUMNS}
+def _written(row: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any]:
+    values = {name: row.get(name) for name in columns}
     return {
         name: "" if value is None else round(value, 3) if isinstance(value, float) else value
         for name, value in values.items()

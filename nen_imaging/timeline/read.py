@@ -12,6 +12,7 @@ from pathlib import Path
 from nen_imaging.timeline.tables import CORRECTABLE, DATE_TAG, PATIENT, TABLES, Column
 
 _NIFTI = (".nii", ".nii.gz")
+_DICOM = (".dcm", ".seg")  # a reader's volume of interest may be DICOM SEG or RTSTRUCT
 
 
 class TimelineError(ValueError):
@@ -85,8 +86,9 @@ def read_timeline(folder: Path | None) -> Timeline:
             raise TimelineError(f"{path.name} is no table of a timeline. Did you mean {close[0]}.csv?")
     timeline = Timeline(folder, tables)
     for row in (*timeline.rows("masks"), *timeline.rows("voi")):
-        if not timeline.file(row).name.endswith(_NIFTI):
-            raise row.error("allowed: NIfTI (.nii, .nii.gz); convert DICOM SEG first", "file")
+        allowed = _NIFTI if row.table == "masks" else _NIFTI + _DICOM
+        if not timeline.file(row).name.lower().endswith(allowed):
+            raise row.error(f"allowed: NIfTI or DICOM ({', '.join(allowed)})", "file")
     return timeline
 
 

@@ -6,25 +6,33 @@ patient, and nothing else.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nen_imaging.contract import CORRECTIONS, LINKS, READER, TIMELINE, Results
+from nen_imaging.contract import CORRECTIONS, LINKS, READER, TIMELINE, Refusal, Results
 from nen_imaging.stage import sha256_of, write_json
 from nen_imaging.timeline.read import Timeline, TimelineRow
 from nen_imaging.timeline.tables import DATE_TAG
+from nen_imaging.volume import Volume, write_nifti
 
 READER_MASK = "reader_mask.nii.gz"
 """A reader's mask (1 liver, 2 lesion), copied beside `reader.json`."""
 
+VOI_FILE = "voi_{}.nii.gz"
+RegionReader = Callable[[Path, str], Volume]
 Stagings = Mapping[str, Mapping[str, str]]
 _Split = dict[tuple[str, str], list[TimelineRow]]
 
 
 def split_timeline(
-    timeline: Timeline, results: Results, stagings: Stagings, patients_named: Callable[[str], set[str]]
+    timeline: Timeline,
+    results: Results,
+    stagings: Stagings,
+    patients_named: Callable[[str], set[str]],
+    read_region: RegionReader,
 ) -> list[str]:
     """Write the small files of every patient and staging; returns notes on rows that found no place.
 
@@ -36,6 +44,8 @@ def split_timeline(
         Patient (pseudonym) -> every name by which a staging may be called -> its name.
     patients_named
         The pseudonyms that the text of a `patient` column means.
+    read_region
+        Reads the region of a name from a file of `voi.csv`; raises Refusal.
 
     Raises
     ------
@@ -56,7 +66,7 @@ def split_timeline(
     for patient, names in stagings.items():
         _write_patient(results, patient, rows)
         for staging in sorted(set(names.values())):
-            _write_staging(timeline, results, patient, staging, rows)
+            _write_staging(timeline, results, patient, staging, rows, read_region)
     return notes
 
 
@@ -98,7 +108,9 @@ def _write_patient(results: Results, patient: str, rows: _Split) -> None:
     write_json(folder / LINKS, {"links": cells("links")}, only_if_changed=True)
 
 
-def _write_staging(timeline: Timeline, results: Results, patient: str, staging: str, rows: _Split) -> None:
+def _write_staging(
+    timeline: Timeline, results: Results, patient: str, staging: str, rows: _Split, read_region: RegionReader
+) -> None:
     def of_staging(table: str) -> list[TimelineRow]:
         return [row for row in rows.get((patient, table), []) if row.cells["staging"] == staging]
 
@@ -110,7 +122,7 @@ def _write_staging(timeline: Timeline, results: Results, patient: str, staging: 
     reader = {
         "mask": _copy_mask(timeline, of_staging("masks"), folder / READER_MASK),
         "lesions": [_only(row, "lesion", "reading", "reason") for row in readings],
-        "voi": [_only(row, "name", "organ", "note") | _file(timeline, row) for row in of_staging("voi")],
+        "voi": _copy_regions(timeline, of_staging("voi"), folder, read_region),
     }
     write_json(folder / READER, reader, only_if_changed=True)
 
@@ -119,8 +131,30 @@ def _only(row: TimelineRow, *columns: str) -> dict[str, str]:
     return {column: row.cells[column] for column in columns}
 
 
-def _file(timeline: Timeline, row: TimelineRow) -> dict[str, str]:
-    return {"sha256": sha256_of(timeline.file(row))}
+def _copy_regions(
+    timeline: Timeline, rows: list[TimelineRow], folder: Path, read_region: RegionReader
+) -> list[dict[str, str]]:
+    """Bring every volume of interest beside `reader.json` as NIfTI, named by its content; those no longer named go."""
+    regions = []
+    for row in rows:
+        source, name = timeline.file(row), row.cells["name"]
+        digest = hashlib.sha256(f"{sha256_of(source)} {name}".encode()).hexdigest()
+        target = folder / VOI_FILE.format(digest[:16])
+        if not target.is_file():
+            try:
+                mask = read_region(source, name)
+            except Refusal as refusal:
+                raise row.error(f"{refusal} {refusal.reason.remedy}", "file") from refusal
+            folder.mkdir(parents=True, exist_ok=True)
+            temporary = target.with_name(f".{target.name}")
+            write_nifti(temporary, mask)
+            temporary.replace(target)
+        regions.append(_only(row, "name", "organ", "note") | {"file": target.name, "sha256": sha256_of(target)})
+    kept = {region["file"] for region in regions}
+    for path in folder.glob(VOI_FILE.format("*")):
+        if path.name not in kept:
+            path.unlink()
+    return regions
 
 
 def _copy_mask(timeline: Timeline, rows: list[TimelineRow], target: Path) -> dict[str, str] | None:

@@ -2,14 +2,24 @@
 
 import json
 
+import numpy as np
 import pytest
 
-from nen_imaging.contract import Results
+from nen_imaging.contract import Refusal, Results
 from nen_imaging.timeline import TimelineError, read_timeline, split_timeline
+from nen_imaging.volume import Volume, read_nifti
 
 ANN, BOB = "PAAAAAAAAAA", "PBBBBBBBBBB"
 STAGINGS = {ANN: {"2020-01-15": "2020-01-15", "2020-01-20": "2020-01-15"}, BOB: {"2021-05-05": "2021-05-05"}}
 NAMED = {"ID-1": {ANN}, "ID-2": {BOB}, "ID-3": {ANN, BOB}}
+
+
+def read_region(path, _name):
+    """A region of as many voxels as its file has letters."""
+    content = path.read_text()
+    if not content:
+        raise Refusal("region.unreadable", "The file is empty.")
+    return Volume(np.arange(8).reshape(2, 2, 2) < len(content), np.eye(4))
 
 
 class Case:
@@ -24,7 +34,11 @@ class Case:
 
     def split(self, stagings=STAGINGS):
         return split_timeline(
-            read_timeline(self.folder), self.results, stagings, lambda text: NAMED.get(text, set()) & set(stagings)
+            read_timeline(self.folder),
+            self.results,
+            stagings,
+            lambda text: NAMED.get(text, set()) & set(stagings),
+            read_region,
         )
 
     def patient(self, patient, name):
@@ -152,3 +166,28 @@ def test_rows_without_a_place_are_told_without_naming_anyone(case):
         "markers.csv, row 2: this patient has no staging in the study; not used",
         "readings.csv, row 2: the patient has no such staging; not used",
     ]
+
+
+def test_a_volume_of_interest_lies_beside_its_staging_as_nifti_and_goes_when_it_is_no_longer_named(case):
+    (case.folder / "primary.dcm").write_text("abc")
+    case.table("voi", "patient,staging,name,file,organ\nID-1,2020-01-15,primary,primary.dcm,ileum\n")
+    case.split()
+    (row,) = case.staging(ANN, "2020-01-15", "reader.json")["voi"]
+    assert (row["name"], row["organ"]) == ("primary", "ileum")
+    path = case.results.staging(ANN, "2020-01-15") / row["file"]
+    assert int(read_nifti(path).array.sum()) == 3
+    before = case.files()
+    case.split()
+    assert case.files() == before
+    (case.folder / "primary.dcm").write_text("abcd")
+    case.split()
+    (changed,) = case.staging(ANN, "2020-01-15", "reader.json")["voi"]
+    assert changed["sha256"] != row["sha256"]
+    assert not path.exists()
+
+
+def test_a_volume_of_interest_that_cannot_be_read_is_named_by_its_row(case):
+    (case.folder / "primary.dcm").write_text("")
+    case.table("voi", "patient,staging,name,file\nID-1,2020-01-15,primary,primary.dcm\n")
+    with pytest.raises(TimelineError, match=r"voi.csv, row 2, column file: The file is empty"):
+        case.split()
