@@ -188,8 +188,8 @@ def _results(results: list[dict[str, Any]]) -> list[str]:
         return ["None yet: do not use this bundle for anything but tests."]
     columns = list(results[0])
     return [
-        "They chose the calibration (three numbers) and steered the recipe (`training-log.md`), so these are optimistic; "
-        "few scans, no claim of accuracy.",
+        "They chose the calibration (three numbers) and steered the recipe (`training-log.md`), so these are "
+        "optimistic; few scans, no claim of accuracy.",
         "",
         "| " + " | ".join(columns) + " |",
         "|" + " --- |" * len(columns),
