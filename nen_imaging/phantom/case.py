@@ -30,11 +30,11 @@ from nen_imaging.shipped import shipped
 from nen_imaging.tables import read_table, write_text
 from nen_imaging.volume import Volume, write_nifti
 
-VERSION = 1
+VERSION = 2
 """Raised when the same seed gives other images."""
 FIRST_SEED = 800_000  # far from the seeds of training and of tests
 TIMELINE_TABLES = ("therapies", "markers", "findings", "voi")
-VOI_FILE, VOI_NAME = "ileal_primary.nii.gz", "ileal primary"
+VOI_FILE, VOI_NAME = "ileal_primary.dcm", "ileal primary"
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Case:
 
     @property
     def truth(self) -> Path:
-        """One folder per staging, by date; see `write_truth`."""
+        """One folder per staging, by date, see `write_truth`; and the primary's mask."""
         return self.folder / "truth"
 
     def is_complete(self, seed: int) -> bool:
@@ -114,7 +114,7 @@ def write_case(
     Parameters
     ----------
     folder
-        Gets ``study/`` (DICOM), ``timeline/`` (tables, the reader's VOI) and ``truth/``.
+        Gets ``study/`` (DICOM), ``timeline/`` (tables, the reader's VOI as RTSTRUCT) and ``truth/``.
     seed
         Of the patient and everything in it; the course stays.
     course
@@ -207,14 +207,15 @@ class _Studio:
             place / "PET", scanned.suv.oriented("LPS"), patient=self.patient, date=planned.date, seed=self.seed,
             extension=".dcm",
         )  # fmt: skip
-        self._write_voi(place / "VOI", Volume(self.primary.mask.array, _painted_affine(scanned, self.primary)), files)
+        self._write_voi(Volume(self.primary.mask.array, _painted_affine(scanned, self.primary)), files)
 
-    def _write_voi(self, place: Path, mask: Volume, ct_files: Sequence[Path]) -> None:
-        """The reader's VOI of the primary, as RTSTRUCT in the study and as NIfTI for ``voi.csv``."""
+    def _write_voi(self, mask: Volume, ct_files: Sequence[Path]) -> None:
+        """The reader's VOI of the primary as RTSTRUCT, which ``voi.csv`` names; its mask goes to the truth."""
         thick = thick_slices(mask, self.scanner.slice_thickness_mm)
         voi = thick.with_array(thick.array.astype(np.float32) >= 0.5)
-        write_rtstruct(place / "primary.dcm", voi.oriented("LPS"), ct_files, VOI_NAME, "SSR-positive on PET/CT")
-        write_nifti(self.case.timeline / VOI_FILE, voi.with_array(voi.array.astype(np.uint8)))
+        file = self.case.timeline / "voi" / VOI_FILE
+        write_rtstruct(file, voi.oriented("LPS"), ct_files, VOI_NAME, "SSR-positive on PET/CT")
+        write_nifti(self.case.truth / "primary.nii.gz", voi.with_array(voi.array.astype(np.uint8)))
 
 
 RESECTED_AT = 2  # the hemicolectomy followed the second staging

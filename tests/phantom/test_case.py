@@ -107,12 +107,12 @@ def test_another_seed_gives_another_patient_with_the_same_course():
     assert (first.organs.array != other.organs.array).mean() > 0.05
 
 
-def test_the_study_holds_images_and_the_readers_voi_and_no_truth(case):
+def test_the_study_holds_images_and_no_truth(case):
     modalities = {}
     for file in sorted(case.study.rglob("*.dcm")):
         header = pydicom.dcmread(file, stop_before_pixels=True)
         modalities.setdefault(header.StudyDate, set()).add(header.Modality)
-    assert modalities == {"20160714": {"CT", "PT", "RTSTRUCT"}, "20161110": {"CT"}, "20190312": {"CT"}}
+    assert modalities == {"20160714": {"CT", "PT"}, "20161110": {"CT"}, "20190312": {"CT"}}
     assert {file.suffix for file in case.study.rglob("*") if file.is_file()} == {".dcm"}
     assert case.is_complete(3)
     assert not case.is_complete(4)
@@ -139,9 +139,9 @@ def test_the_timeline_is_accepted_and_names_the_voi(case):
 
 
 def test_the_rtstruct_outlines_the_voi_on_the_images_it_names(case):
-    structure = pydicom.dcmread(next(case.study.rglob("primary.dcm")))
+    structure = pydicom.dcmread(case.timeline / "voi" / "ileal_primary.dcm")
     images = {pydicom.dcmread(file, stop_before_pixels=True).SOPInstanceUID for file in case.study.rglob("CT/*.dcm")}
-    voi = read_nifti(case.timeline / "ileal_primary.nii.gz")
+    voi = read_nifti(case.truth / "primary.nii.gz")
     points = []
     for contour in structure.ROIContourSequence[0].ContourSequence:
         assert contour.ContourImageSequence[0].ReferencedSOPInstanceUID in images
@@ -154,7 +154,7 @@ def test_the_rtstruct_outlines_the_voi_on_the_images_it_names(case):
 
 
 def test_the_primary_is_hot_at_baseline_and_gone_after_the_operation(case):
-    voi = read_nifti(case.timeline / "ileal_primary.nii.gz")
+    voi = read_nifti(case.truth / "primary.nii.gz")
     assert 2 < voi.array.sum() * voi.voxel_volume_ml < 20
     pet = [pydicom.dcmread(file) for file in case.study.rglob("PET/*.dcm")]
     pet.sort(key=lambda image: float(image.ImagePositionPatient[2]))
@@ -169,8 +169,8 @@ def test_the_primary_is_hot_at_baseline_and_gone_after_the_operation(case):
 
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy is not installed (Debian: dicom3tools)")
 def test_the_dicom_validator_finds_no_error_in_any_kind_of_object(case):
-    for folder in ("CT", "PET", "VOI"):
-        file = sorted(case.study.rglob(f"{folder}/*.dcm"))[-1]
+    for folder, kind in (("CT", "CTImage"), ("PET", "PETImage"), ("voi", "RTStructureSet")):
+        file = sorted(case.folder.rglob(f"{folder}/*.dcm"))[-1]
         said = subprocess.run(["dciodvfy", "-new", file], capture_output=True, text=True, check=False).stderr
-        assert {"CT": "CTImage", "PET": "PETImage", "VOI": "RTStructureSet"}[folder] in said
+        assert kind in said
         assert "Error" not in said, said
