@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nen_imaging.dicom.image import FoundSeries
 
 HELP = "show the SUV factor of a PET series, every value it rests on, or why it is refused"
 
@@ -27,7 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
     from nen_imaging.dicom.suv import describe
 
     kinds = (SeriesKind.PET, SeriesKind.PET_UNCORRECTED)
-    found = [one for one in list_series(arguments.path) if one.series.kind in kinds]
+    everything = list_series(arguments.path)
+    found = [one for one in everything if one.series.kind in kinds]
     if not found:
         raise Refusal("pet.none", f"{arguments.path} holds no PET series.")
     entries: list[dict[str, Any]] = []
@@ -40,10 +45,27 @@ def run(arguments: argparse.Namespace) -> int:
             entry["refused"] = {"code": reason.code, "text": reason.text, "remedy": reason.remedy}
         else:
             entry |= describe(header, factor)
+            if len(found) == 1:
+                entry["real_world_value_mappings"] = _mappings(arguments.path, everything, entry["factor"]["minimum"])
         entries.append(entry)
     print(json.dumps(entries, indent=1) if arguments.json else "\n\n".join(map(_text, entries)))
     refused = any("refused" in entry for entry in entries)
     return ExitCode.SOME_NOT_MEASURED if refused else ExitCode.ALL_MEASURED
+
+
+def _mappings(path: Path, everything: Sequence[FoundSeries], factor: float) -> list[str]:
+    """What each real world value mapping beside the only PET says of its factor."""
+    from nen_imaging.dicom.files import open_files
+    from nen_imaging.dicom.real_world_value import check_mapping
+    from nen_imaging.dicom.series import read_dataset
+
+    texts = []
+    for one in everything:
+        if one.series.modality == "RWV":
+            for _, file in open_files(path, one.paths):
+                if checked := check_mapping(read_dataset(file, pixels=False), factor):
+                    texts.append(checked.text)
+    return texts
 
 
 def _text(entry: dict[str, Any]) -> str:
@@ -67,5 +89,6 @@ def _text(entry: dict[str, Any]) -> str:
             f"SUVbw x {other['factor']:.6g} {other['unit']}" if "factor" in other else f"refused: {other['refused']}"
         )
         lines.append(f"  {name:<20} {shown}")
+    lines += [f"Check: {text}" for text in entry.get("real_world_value_mappings", [])]
     lines += [f"Missing private tag: {tag}" for tag in entry["missing_private_tags"]]
     return "\n".join(lines + [f"Note: {note}" for note in entry["notes"]])

@@ -21,7 +21,7 @@ from nen_imaging.dicom import vocabulary
 from nen_imaging.dicom.attributes import integer_of, items_of, number_of, numbers_of, text_of, texts_of
 from nen_imaging.dicom.privacy import Pseudonymiser
 
-HEADER_VERSION = 4  # raise with every change of what is read: the cache is then read anew
+HEADER_VERSION = 5  # raise with every change of what is read: the cache is then read anew
 _HEAD_BYTES = 32 * 1024
 _PIXEL_DATA_ELEMENT_BYTES = 12
 _KEYWORDS = (

@@ -68,7 +68,7 @@ def correction_words(values: Iterable[str]) -> tuple[str, ...]:
 
 def modality_word(value: str) -> str:
     """A Modality as the standard writes it, else ``OTHER``."""
-    return value if re.fullmatch(r"[A-Z]{2}|SEG|REG|RTSTRUCT|RTDOSE|RTPLAN|RTIMAGE|KO|PR", value) else "OTHER"
+    return value if re.fullmatch(r"[A-Z]{2}|SEG|REG|RWV|RTSTRUCT|RTDOSE|RTPLAN|RTIMAGE|KO|PR", value) else "OTHER"
 
 
 def kernel_word(value: str) -> str:

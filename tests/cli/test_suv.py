@@ -52,3 +52,12 @@ def test_no_pet_at_all_is_said(tmp_path, capsys):
     write_ct_series(tmp_path, Volume(np.zeros((8, 8, 4), np.int16), AFFINE))
     assert main(["suv", str(tmp_path)]) == 1
     assert "pet.none" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_real_mappings_beside_the_pet_are_held_against_its_factor(shared_data, capsys):
+    archive = shared_data / "petct_ge_acrin042" / "petct_ge_acrin042.tar.xz"
+    assert main(["suv", str(archive)]) == 0
+    printed = capsys.readouterr().out
+    assert "confirms the factor" in printed
+    assert "is 1000 times too small; it is not used" in printed
