@@ -81,6 +81,7 @@ REASONS: dict[str, ReasonKind] = {
     "image.unreadable": _refuses("Give a DICOM folder, an archive of one, or a NIfTI file of one CT."),
     "image.several_patients": _refuses("Give the images of one patient, or use `nen-imaging run` for a study folder."),
     "image.several_series": _warns("Give the folder of one series alone to have another one measured."),
+    "header.damaged": _refuses("Copy or export the series again: the header of an image is damaged."),
     "pixels.undecodable": _refuses("Export the series uncompressed, or install a decoder for its transfer syntax."),
     "pixels.lossy": _warns("The images were compressed with loss; Hounsfield units are approximate."),
     "hu.implausible": _warns("Air or soft tissue lies off its place; check the rescale of this series."),

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom import Dataset, FileMetaDataset
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.uid import ExplicitVRLittleEndian
@@ -62,14 +64,17 @@ def frames(dataset: Dataset) -> Iterator[Dataset]:
     array = array.reshape(len(headers), *array.shape[-2:])
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    for header, pixels in zip(headers, array, strict=True):
-        header.file_meta = meta
-        _set(header, "BitsAllocated", 8 * pixels.dtype.itemsize)
-        _set(header, "PixelRepresentation", int(np.issubdtype(pixels.dtype, np.signedinteger)))
-        header.PixelData = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
-        if lossy:
-            _set(header, "LossyImageCompression", "01")
-        yield header
+    return (_with_pixels(*one, meta, lossy=lossy) for one in zip(headers, array, strict=True))
+
+
+def _with_pixels(header: Dataset, pixels: NDArray[Any], meta: FileMetaDataset, *, lossy: bool) -> Dataset:
+    header.file_meta = meta
+    _set(header, "BitsAllocated", 8 * pixels.dtype.itemsize)
+    _set(header, "PixelRepresentation", int(np.issubdtype(pixels.dtype, np.signedinteger)))
+    header.PixelData = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
+    if lossy:
+        _set(header, "LossyImageCompression", "01")
+    return header
 
 
 def _copy(dataset: Dataset) -> Dataset:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -21,6 +22,7 @@ from nen_imaging.contract import Reason, Refusal
 from nen_imaging.dicom.jpeg12 import decode_jpeg12, is_jpeg12
 from nen_imaging.dicom.vocabulary import NOT_DENSITY
 
+_LARGEST_NUMBER = 1e9
 AIR_HU = -1024  # also what padding becomes
 _LOSSY = {JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K}  # the last two may be
 
@@ -43,7 +45,9 @@ def hounsfield(dataset: Dataset) -> NDArray[np.int16]:
 def activity(dataset: Dataset) -> NDArray[np.float32]:
     """One PET slice, stored x slope + intercept of that slice, indexed (i, j) = (column, row); padding becomes 0."""
     stored = stored_values(dataset)
-    slope, intercept = _number(dataset, "RescaleSlope", 1.0), _number(dataset, "RescaleIntercept", 0.0)
+    slope, intercept = _number(dataset, "RescaleSlope", 0.0), _number(dataset, "RescaleIntercept", 0.0)
+    if slope <= 0:
+        raise Refusal("header.damaged", f"(0028,1053) RescaleSlope of a PET slice is {slope or 'missing or 0'}.")
     values = (stored * slope + intercept).astype(np.float32)
     values[is_padding(dataset, stored)] = 0.0
     return values
@@ -130,4 +134,7 @@ def _require_hounsfield(dataset: Dataset) -> None:
 
 def _number(dataset: Dataset, keyword: str, default: float) -> float:
     value = dataset.get(keyword)
-    return default if value is None or value == "" else float(value)
+    number = default if value is None or value == "" else float(value)
+    if not math.isfinite(number) or abs(number) > _LARGEST_NUMBER:
+        raise Refusal("header.damaged", f"{keyword} is no plausible number.")
+    return number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
@@ -15,6 +16,7 @@ from pydicom.multival import MultiValue
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from nen_imaging.contract import Reason, Refusal
+from nen_imaging.dicom.attributes import integer_of
 from nen_imaging.dicom.codes import manufacturer_of, scanner_of
 from nen_imaging.dicom.frames import frame_headers, frames, is_multiframe
 from nen_imaging.dicom.geometry import Plane, arrange, plane_of
@@ -28,6 +30,9 @@ from nen_imaging.volume import Array, Volume
 Files = Iterable[tuple[str, BinaryIO]]
 
 _THICK_MM = 5.0
+_LAYOUT = ("BitsAllocated", "BitsStored", "PixelRepresentation")
+_DAMAGE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, NotImplementedError, struct.error)
+"""What reading a value of a damaged header raises; values are decoded only when they are asked for."""
 
 
 @dataclass(frozen=True)
@@ -96,13 +101,17 @@ def read_ct(files: Files, *, spacing_tolerance_mm: float = 0.1, resample_uneven:
     slices = _Slices()
     scouts = 0
     facts: dict[str, Any] = {}
+    rescaled = set()
     for dataset in _datasets(files):
-        if is_localizer(dataset):
-            scouts += 1
-            continue
-        facts = facts or _facts(dataset)
         with _naming(dataset):
+            if is_localizer(dataset):
+                scouts += 1
+                continue
+            facts = facts or _facts(dataset)
+            rescaled.add(dataset.get("RescaleIntercept") is not None)
             slices.add(dataset, hounsfield(dataset))
+    if len(rescaled) > 1:
+        raise Refusal("header.damaged", "Some slices carry a rescale and others none: Hounsfield units are unknown.")
     if scouts and not slices.planes:
         raise Refusal("ct.localizer", f"All {scouts} images of the series are scouts.")
     volume, reasons = slices.volume(
@@ -143,14 +152,17 @@ def read_pet(
     """
     slices = _Slices()
     headers = []
-    intercepts = set()
+    intercepts, layouts = set(), set()
     for dataset in _datasets(files):
-        headers.append(raw_header(dataset))
-        intercepts.add(float(dataset.get("RescaleIntercept") or 0.0))
         with _naming(dataset):
+            headers.append(raw_header(dataset))
+            intercepts.add(float(dataset.get("RescaleIntercept") or 0.0))
+            layouts.add(tuple(dataset.get(keyword) for keyword in _LAYOUT))
             slices.add(dataset, activity(dataset))
     if not headers:
         raise Refusal("slices.too_few", "The series holds no image.")
+    if len(layouts) > 1:
+        raise Refusal("pet.inconsistent", f"Slices differ in how their pixels are stored ({' or '.join(_LAYOUT)}).")
     header = pet_header(headers, corrections)
     factor = suv_factor(header)
     for pixels, per_slice in zip(slices.pixels, factor.per_slice, strict=True):
@@ -167,7 +179,8 @@ def read_pet_header(files: Files, corrections: Mapping[str, str] | None = None) 
     headers: list[dict[str, str]] = []
     for _, file in files:
         dataset = read_dataset(file, pixels=False)
-        headers += map(raw_header, frame_headers(dataset) if is_multiframe(dataset) else (dataset,))
+        with _naming(dataset):
+            headers += map(raw_header, frame_headers(dataset) if is_multiframe(dataset) else (dataset,))
     header = pet_header(headers, corrections)
     return header, suv_factor(header)
 
@@ -184,7 +197,7 @@ def read_dataset(file: BinaryIO, *, pixels: bool = True) -> Dataset:
     """
     try:
         dataset = pydicom.dcmread(file, force=True, stop_before_pixels=not pixels)
-    except (InvalidDicomError, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (InvalidDicomError, OSError, EOFError, *_DAMAGE) as error:
         raise Refusal("pixels.undecodable", f"A file of the series is no DICOM ({type(error).__name__}).") from error
     if "TransferSyntaxUID" not in dataset.file_meta:
         implicit, little = dataset.original_encoding
@@ -196,20 +209,24 @@ def read_dataset(file: BinaryIO, *, pixels: bool = True) -> Dataset:
 def _datasets(files: Files) -> Iterator[Dataset]:
     for _, file in files:
         dataset = read_dataset(file)
-        yield from frames(dataset) if is_multiframe(dataset) else (dataset,)
+        with _naming(dataset):
+            images = frames(dataset) if is_multiframe(dataset) else iter((dataset,))
+        yield from images
 
 
 class _naming:  # noqa: N801 - reads as a phrase in `with`
-    """Adds to a refusal which image it is about, by InstanceNumber."""
+    """Adds to a refusal which image it is about, by InstanceNumber; a damaged value becomes a refusal as well."""
 
     def __init__(self, dataset: Dataset) -> None:
-        self.number = dataset.get("InstanceNumber")
+        self.dataset = dataset
 
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Refusal) and self.number is not None:
-            raise Refusal(error.reason.code, f"Image {self.number}: {error.reason.text}") from error
+        if isinstance(error, Refusal) and (number := integer_of(self.dataset, "InstanceNumber")) is not None:
+            raise Refusal(error.reason.code, f"Image {number}: {error.reason.text}") from error
+        if isinstance(error, _DAMAGE):
+            raise Refusal("header.damaged", f"A value of an image cannot be read ({type(error).__name__}).") from error
 
 
 def _facts(dataset: Dataset) -> dict[str, Any]:
