@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +24,9 @@ from nen_imaging.dicom.headers import DirectoryFileError, UnusableFileError, rea
 from nen_imaging.dicom.privacy import Pseudonymiser
 
 Progress = Callable[[int], None]
+_BATCH = 2000  # files per process in hand at once: bounds the memory of a study of millions
+_PART = 200
+_MOST_PROCESSES = 8
 
 
 def scan_study(
@@ -30,17 +37,64 @@ def scan_study(
     ``progress`` is called with the number of files seen so far.
     """
     database.set_study(study)
-    read = 0
-    with quiet_reading():
-        for seen, entry in enumerate(list_files(study), start=1):
-            if not database.is_current(entry, is_study=study.is_file()):
-                rows = list(_read(study, entry, pseudonymiser))
-                database.put(rows)
-                read += len(rows)
+    read = seen = 0
+
+    def take(entries: list[FileEntry], rows: list[FileRow]) -> None:
+        nonlocal read, seen
+        database.put(rows)
+        read += len(rows)
+        for _ in entries:
+            seen += 1
             if progress:
                 progress(seen)
+
+    with _Readers(study, pseudonymiser) as readers:
+        changed: list[FileEntry] = []
+        for entry in list_files(study):
+            if database.is_current(entry, is_study=study.is_file()):
+                take([entry], [])
+                continue
+            changed.append(entry)
+            if len(changed) == _BATCH * readers.processes:
+                for part in readers.read(changed):
+                    take(*part)
+                changed = []
+        for part in readers.read(changed):
+            take(*part)
     database.drop_absent()
     return read
+
+
+_Part = tuple[list[FileEntry], list[FileRow]]
+
+
+class _Readers:
+    """Reads headers, in processes of their own once there are enough to make up for starting them."""
+
+    def __init__(self, study: Path, pseudonymiser: Pseudonymiser) -> None:
+        self.processes = max(1, min(_MOST_PROCESSES, len(os.sched_getaffinity(0))))
+        self._read = partial(_read_all, study, pseudonymiser)
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> _Readers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
+
+    def read(self, entries: list[FileEntry]) -> Iterator[_Part]:
+        """Parts of the files, each with its rows (an archive has those of its members), in the order of the files."""
+        if self.processes == 1 or (self._pool is None and len(entries) < _BATCH * self.processes):
+            return (([entry], self._read([entry])) for entry in entries)
+        self._pool = self._pool or ProcessPoolExecutor(self.processes, get_context("spawn"))
+        parts = [entries[n : n + _PART] for n in range(0, len(entries), _PART)]
+        return zip(parts, self._pool.map(self._read, parts), strict=True)
+
+
+def _read_all(study: Path, pseudonymiser: Pseudonymiser, entries: list[FileEntry]) -> list[FileRow]:
+    with quiet_reading():
+        return [row for entry in entries for row in _read(study, entry, pseudonymiser)]
 
 
 def _read(study: Path, entry: FileEntry, pseudonymiser: Pseudonymiser) -> Iterator[FileRow]:

@@ -75,3 +75,20 @@ def test_progress_counts_files(study, scan):
     seen: list[int] = []
     scan(progress=seen.append)
     assert seen == [1, 2, 3, 4]
+
+
+def test_many_files_are_read_by_processes_of_their_own_with_the_same_result(study, scan, monkeypatch):
+    study.ct()
+    study.pet()
+    with zipfile.ZipFile(study.folder / "old.zip", "w") as archive:
+        archive.writestr("note.txt", "no image")
+    seen: list[int] = []
+    monkeypatch.setattr("nen_imaging.dicom.scan._BATCH", 2)
+    monkeypatch.setattr("nen_imaging.dicom.scan._PART", 2)
+    monkeypatch.setattr("nen_imaging.dicom.scan.os.sched_getaffinity", lambda _: {0, 1})
+    found = scan(progress=seen.append)
+    assert seen == list(range(1, 10))
+    assert scan() == (0, found[1])
+    study.results.files_database.unlink()
+    monkeypatch.undo()
+    assert scan() == found
