@@ -191,8 +191,8 @@ class _Studio:
             scanner=self.scanner, with_pet=planned.has_pet,
         )  # fmt: skip
         moved = _on_the_table(scanned, np.random.default_rng([self.healthy.seed, number, 9]))
-        self._write_images(planned, moved)
         write_truth(self.case.truth / f"{planned.date}", moved)
+        self._write_images(planned, moved)
 
     def _write_images(self, planned: CourseStaging, scanned: Staging) -> None:
         place = self.case.study / f"{planned.date:%Y-%m}"

@@ -21,7 +21,7 @@ from tests.end_to_end.driver import Case
 
 COURSE = tuple(published.read_course()[n] for n in (0, 6, 7))  # 50 % with PET, 40 %, 30 %
 PROTOCOL = published.Protocol(painted_mm=(2.0, 2.0, 2.0))  # slices of 4 mm
-LOAD_TOLERANCE_SHARE = 0.6  # what the first network reaches; high loads come out low
+LOAD_TOLERANCE_SHARE = 0.35  # what the shipped network reaches; high loads come out low
 
 
 @pytest.fixture(scope="module")
