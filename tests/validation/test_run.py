@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nen_imaging.segmentation import segment
+from nen_imaging.segmentation.bundle import Bundle
 from nen_imaging.stage import StageError, exclusive_lock, read_record
 from nen_imaging.training.export import random_bundle
 from nen_imaging.validation.datasets import find_cases
@@ -134,8 +136,6 @@ slow_run(Path({root!r}), Path({results!r}))
 
 def slow_run(root, results):
     """What the killed process runs: ten cases with a network that takes its time."""
-    from nen_imaging.segmentation import segment
-    from nen_imaging.segmentation.bundle import Bundle
 
     def segment_volume(ct, _bundle, **_options):
         time.sleep(0.3)
@@ -162,6 +162,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, monkeypatch):
     finished = {path.parent.name: path.stat().st_mtime_ns for path in results.glob("scores/*/stage.json")}
     assert 3 <= len(finished) < 10
     monkeypatch.setattr(time, "sleep", silent)
+    monkeypatch.setattr(segment, "segment_volume", segment.segment_volume)  # what slow_run puts there goes again
     again = slow_run(root, results)
     assert {one.name for one in again if one.was_done} == set(finished)
     assert len(list(results.glob("cases/*/liver.nii.gz"))) == 10
