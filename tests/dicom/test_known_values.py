@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
+import json
 
 import numpy as np
 import pydicom
@@ -98,3 +100,18 @@ def test_a_late_scan_of_a_long_lived_nuclide_gives_the_same_suv(hours, tmp_path)
     image = read_pet(opened(tmp_path))
     np.testing.assert_allclose(image.volume.array, volume.array, atol=9 / 32767)
     assert image.provenance["nuclide"] == "177Lu"
+
+
+@pytest.mark.parametrize("days_later", [3, 40])
+def test_a_second_acquisition_under_one_study_date_is_its_own_series_on_its_own_day(study, days_later):
+    """The day of a series is that of its acquisition, never the study's; within the window the nearer PET counts."""
+    late = dt.date(2020, 1, 15) + dt.timedelta(days=days_later)
+    study.ct()
+    study.pet()
+    study.pet("late", date=f"{late}", series_number=9, tags={"StudyDate": "20200115", "SeriesDate": "20200115"})
+    study.index()
+    dates = sorted(row["date"] for row in study.table("series") if row["modality"] == "PT")
+    assert dates == ["2020-01-15", f"{late}"]
+    (path,) = study.results.root.glob("patients/*/stagings/2020-01-15/pet_selection.json")
+    assert json.loads(path.read_text())["date"] == "2020-01-15"
+    assert study.stagings() == ["2020-01-15"]
