@@ -45,6 +45,9 @@ def hounsfield(dataset: Dataset) -> NDArray[np.int16]:
 def activity(dataset: Dataset) -> NDArray[np.float32]:
     """One PET slice, stored x slope + intercept of that slice, indexed (i, j) = (column, row); padding becomes 0."""
     stored = stored_values(dataset)
+    excess = 0 if dataset.file_meta.TransferSyntaxUID.is_encapsulated else len(dataset.PixelData) - stored.nbytes
+    if excess > 1:  # more than the byte that makes the length even: a damaged header may have moved the pixels
+        raise Refusal("header.damaged", f"A PET slice holds {excess} bytes more than its pixels fill.")
     slope, intercept = _number(dataset, "RescaleSlope", 0.0), _number(dataset, "RescaleIntercept", 0.0)
     if slope <= 0:
         raise Refusal("header.damaged", f"(0028,1053) RescaleSlope of a PET slice is {slope or 'missing or 0'}.")

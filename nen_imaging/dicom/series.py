@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import pydicom
 from pydicom import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
@@ -31,7 +31,10 @@ Files = Iterable[tuple[str, BinaryIO]]
 
 _THICK_MM = 5.0
 _LAYOUT = ("BitsAllocated", "BitsStored", "PixelRepresentation")
-_DAMAGE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, NotImplementedError, struct.error)
+_DAMAGE = (
+    ValueError, TypeError, AttributeError, LookupError, ArithmeticError, NotImplementedError, struct.error,
+    BytesLengthException, InvalidDicomError,
+)  # fmt: skip
 """What reading a value of a damaged header raises; values are decoded only when they are asked for."""
 
 
@@ -197,7 +200,7 @@ def read_dataset(file: BinaryIO, *, pixels: bool = True) -> Dataset:
     """
     try:
         dataset = pydicom.dcmread(file, force=True, stop_before_pixels=not pixels)
-    except (InvalidDicomError, OSError, EOFError, *_DAMAGE) as error:
+    except (OSError, EOFError, *_DAMAGE) as error:
         raise Refusal("pixels.undecodable", f"A file of the series is no DICOM ({type(error).__name__}).") from error
     if "TransferSyntaxUID" not in dataset.file_meta:
         implicit, little = dataset.original_encoding
