@@ -31,6 +31,6 @@ def test_shows_every_column_and_whether_it_must_be_filled(table):
 def test_shows_rows_that_are_read(table, tmp_path):
     (example,) = re.findall(r"```csv\n(.*?)```", SECTIONS[table], re.DOTALL)
     (tmp_path / f"{table}.csv").write_text(example, "utf-8")
-    for name in ("reader.nii.gz", "healthy.nii.gz"):
+    for name in ("reader.nii.gz", "healthy.nii.gz", "primary.dcm"):
         (tmp_path / name).touch()
     assert len(read_timeline(tmp_path).rows(table)) == example.count("\n") - 1
