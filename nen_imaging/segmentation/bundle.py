@@ -22,7 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nen_imaging.segmentation.preprocess import InputScaling
@@ -50,15 +52,14 @@ class NetworkInference(_Part):
 
 
 class Calibration(_Part):
-    """From logits to probabilities, fitted on patients that the weights have not seen.
+    """From the network's lesion logit to a probability, fitted on patients that the weights have not seen."""
 
-    The lesion logit is the mean of the fine and the coarse network's, weighted, then shifted and scaled.
-    """
-
-    coarse_weight: float = Field(0.0, ge=0, le=1, description="weight of the coarse network's lesion logit")
     lesion_shift: float = 0.0
     lesion_scale: float = Field(1.0, gt=0)
-    liver_shift: float = 0.0
+
+    def applied_to(self, logit: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The calibrated logit: shifted, then scaled."""
+        return np.asarray((logit + self.lesion_shift) * self.lesion_scale, np.float32)
 
 
 class Inference(_Part):

@@ -1,8 +1,7 @@
 """A CT in any orientation -> liver and lesions on its own grid.
 
-Two stages: a coarse network finds the liver in the whole scan (and sees lesions in the context of all of it); a
-fine one, in the liver's box, draws the liver's edge and the lesions. Both lesion probabilities are fused and
-calibrated.
+Two stages: a coarse network finds the liver in the whole scan; a fine one, in the liver's box, draws the liver's edge
+and the lesions, whose probability is calibrated.
 """
 
 from __future__ import annotations
@@ -103,25 +102,14 @@ def segment_volume(ct: Volume, bundle: Bundle, *, device: str = "auto", threads:
     return Segmentation(turned[0], turned[1], organ.member_loads_percent, reasons, used, note)
 
 
-def fused_logit(view: FineView, calibration: Calibration) -> Floats:
-    """The calibrated lesion logit of both networks together."""
-    weight = np.float32(calibration.coarse_weight)
-    return _calibrated((1 - weight) * view.lesion_logit + weight * view.coarse_lesion_logit, calibration)
-
-
-def _calibrated(logit: Floats, calibration: Calibration) -> Floats:
-    return np.asarray((logit + calibration.lesion_shift) * calibration.lesion_scale, np.float32)
-
-
 def _organ(view: FineView, calibration: Calibration) -> _Organ | None:
     liver, lesion, parts = postprocess.one_organ(
-        sigmoid(view.liver_logit + np.float32(calibration.liver_shift)), sigmoid(fused_logit(view, calibration))
+        sigmoid(view.liver_logit), sigmoid(calibration.applied_to(view.lesion_logit))
     )
     mask = liver >= 0.5
     if mask.sum() * view.grid.voxel_volume_ml < SMALLEST_LIVER_ML:
         return None
-    logits = (view.lesion_logit, view.coarse_lesion_logit) if calibration.coarse_weight else ()
-    loads = uncertainty.load_spread(mask, lesion, tuple(sigmoid(_calibrated(logit, calibration)) for logit in logits))
+    loads = uncertainty.load_spread(mask, lesion)
     reasons = []
     unlike = uncertainty.unlike_training(view.coarse_liver, liver, view.reference_hu)
     if unlike:

@@ -24,18 +24,13 @@ Floats = NDArray[np.float32]
 
 SMALLEST_LIVER_ML = 30.0
 MARGIN_MM = 20.0  # of the liver's box: room for what the coarse network missed
-NO_LESION = -10.0  # a logit that is certain of it
 
 
 @dataclass(frozen=True)
 class CoarseView:
-    """The whole scan on the coarse grid: liver probability (main parts and near them), lesion logit.
-
-    A coarse network without an output for lesions leaves their logit at `NO_LESION`.
-    """
+    """The whole scan on the coarse grid: liver probability (main parts and near them)."""
 
     liver: Volume
-    lesion_logit: Volume
     reference_hu: float
 
 
@@ -43,14 +38,13 @@ class CoarseView:
 class FineView:
     """The liver's box on the fine grid.
 
-    ``grid`` holds the HU; logits of liver and lesion from the fine network, the coarse one's lesion logit and liver
-    probability; ``reference_hu`` is the parenchyma's.
+    ``grid`` holds the HU; logits of liver and lesion from the fine network, liver probability from the coarse one;
+    ``reference_hu`` is the parenchyma's.
     """
 
     grid: Volume
     liver_logit: Floats
     lesion_logit: Floats
-    coarse_lesion_logit: Floats
     coarse_liver: Floats
     reference_hu: float
 
@@ -74,12 +68,11 @@ def look_coarsely(image: Volume, model: Model, device: str) -> CoarseView | None
     logits = predict(model.liver, channels, settings.patch, model.inference.overlap, device).numpy()
     i, j, k = small.shape
     liver = sigmoid(logits[0, :i, :j, :k])
-    lesion = logits[1, :i, :j, :k] if len(logits) > 1 else np.full(small.shape, NO_LESION, np.float32)
     mask, _ = postprocess.main_parts(liver >= 0.5)
     if mask.sum() * small.voxel_volume_ml < SMALLEST_LIVER_ML:
         return None
     nearby = postprocess.near(mask, MARGIN_MM, settings.spacing_mm)
-    return CoarseView(small.with_array(np.where(nearby, liver, 0.0)), small.with_array(lesion), reference_hu(hu, mask))
+    return CoarseView(small.with_array(np.where(nearby, liver, 0.0)), reference_hu(hu, mask))
 
 
 def look_closely(image: Volume, coarse: CoarseView, model: Model, device: str) -> FineView:
@@ -89,12 +82,11 @@ def look_closely(image: Volume, coarse: CoarseView, model: Model, device: str) -
     settings = model.inference.lesion
     grid = padded(at_spacing(_box_of_liver(image, coarse), settings.spacing_mm), settings.patch, AIR_HU)
     prior = floats(resample(coarse.liver, grid.shape, grid.affine))
-    coarse_lesion = floats(resample(coarse.lesion_logit, grid.shape, grid.affine, outside=NO_LESION))
     channels = lesion_channels(
         torch.from_numpy(floats(grid)), torch.from_numpy(prior), coarse.reference_hu, model.inference.scaling
     )
     logits = predict(model.lesion, channels, settings.patch, model.inference.overlap, device).numpy()
-    return FineView(grid, logits[0], logits[1], coarse_lesion, prior, coarse.reference_hu)
+    return FineView(grid, logits[0], logits[1], prior, coarse.reference_hu)
 
 
 def floats(volume: Volume) -> Floats:

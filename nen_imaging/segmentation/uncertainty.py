@@ -1,4 +1,4 @@
-"""How sure the networks are: members whose loads spread, and signs that an image is unlike the training data."""
+"""How sure the networks are: loads that spread, and signs that an image is unlike the training data."""
 
 from __future__ import annotations
 
@@ -9,39 +9,36 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-THRESHOLDS = (0.25, 0.75)  # of the fused probability: members beside the one at one half
+THRESHOLDS = (0.25, 0.75)  # of the probability, beside the one at one half
 TRUSTED_DICE = 0.80  # overlap of the two networks' livers below which an image is unlike training data
 TRUSTED_PARENCHYMA_HU = (0.0, 200.0)
 TRUSTED_UNDECIDED_SHARE = 0.25  # liver voxels with a probability of 0.2 to 0.8, relative to the liver
 
 
-def load_spread(liver: NDArray[np.bool_], fused: Floats, members: tuple[Floats, ...]) -> tuple[float, ...]:
+def load_spread(liver: NDArray[np.bool_], lesion: Floats) -> tuple[float, ...]:
     """Loads in percent by which the interval of the load is judged.
 
     Parameters
     ----------
     liver
         The final liver with its lesions.
-    fused
-        Calibrated lesion probability that the labels come from.
-    members
-        Lesion probabilities of single networks, on the same grid.
+    lesion
+        Calibrated lesion probability that the labels come from, on the same grid.
 
     Returns
     -------
     tuple of float
-        The fused load first, then its expectation (sum of probabilities), the loads at other thresholds, and the
-        load of each member. Empty without a liver.
+        The load first, then its expectation (sum of probabilities) and the loads at other thresholds. Empty without
+        a liver.
     """
     volume = int(liver.sum())
     if volume == 0:
         return ()
-    inside = fused[liver]
+    inside = lesion[liver]
     loads = [
         float((inside >= 0.5).mean()),
         float(inside.mean()),
         *(float((inside >= threshold).mean()) for threshold in THRESHOLDS),
-        *(float((member[liver] >= 0.5).mean()) for member in members),
     ]
     return tuple(round(100.0 * load, 3) for load in loads)
 

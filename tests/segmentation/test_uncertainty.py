@@ -1,4 +1,4 @@
-"""Members spread the load; an image unlike training is told in a sentence."""
+"""Thresholds spread the load; an image unlike training is told in a sentence."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ import pytest
 from nen_imaging.segmentation.uncertainty import load_spread, overlap, unlike_training
 
 
-def test_the_spread_holds_the_fused_load_first_then_its_neighbours():
+def test_the_spread_holds_the_load_first_then_its_neighbours():
     liver = np.zeros((10, 10, 10), bool)
     liver[:, :, :8] = True
-    fused = np.zeros(liver.shape, np.float32)
-    fused[:, :, 0], fused[:, :, 1], fused[:, :, 2] = 0.9, 0.6, 0.3
-    fused[:, :, 9] = 1.0  # outside the liver: counts nowhere
-    loads = load_spread(liver, fused, (np.zeros_like(fused), np.ones_like(fused)))
-    assert loads == pytest.approx((25.0, 22.5, 37.5, 12.5, 0.0, 100.0), abs=1e-3)
+    lesion = np.zeros(liver.shape, np.float32)
+    lesion[:, :, 0], lesion[:, :, 1], lesion[:, :, 2] = 0.9, 0.6, 0.3
+    lesion[:, :, 9] = 1.0  # outside the liver: counts nowhere
+    assert load_spread(liver, lesion) == pytest.approx((25.0, 22.5, 37.5, 12.5), abs=1e-3)
 
 
 def test_without_a_liver_there_is_no_load():
     nothing = np.zeros((3, 3, 3), bool)
-    assert load_spread(nothing, nothing.astype(np.float32), ()) == ()
+    assert load_spread(nothing, nothing.astype(np.float32)) == ()
 
 
 def test_agreement_on_a_normal_liver_is_not_flagged():
