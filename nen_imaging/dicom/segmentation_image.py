@@ -77,15 +77,17 @@ def _slices(planes: Sequence[Plane], header: Dataset) -> tuple[list[int], FloatA
         raise Refusal("region.unreadable", "The frames of the segmentation do not lie in parallel planes.")
     positions = np.array([plane.position_mm for plane in planes])
     depth_mm = positions @ normal
-    places_mm = np.unique(np.round(depth_mm, 2))
-    steps = np.diff(places_mm)
+    steps = np.diff(np.sort(depth_mm))
     steps = steps[steps > _OFF_GRID_MM]
     written = float(header.get("SpacingBetweenSlices") or header.get("SliceThickness") or 0)
     spacing_mm = float(np.median(steps[steps < 1.5 * steps.min()])) if len(steps) else written
     if spacing_mm <= 0:
         raise Refusal("geometry.missing", "A segmentation of one slice does not say how thick it is.")
-    if (depth_mm.max() - depth_mm.min()) / spacing_mm > _MOST_SLICES:
+    length_mm = float(np.ptp(depth_mm))
+    if length_mm / spacing_mm > _MOST_SLICES:
         raise Refusal("region.unreadable", "The frames of the segmentation lie too far apart for one volume.")
+    if len(steps):  # one step is as rough as the positions are; all of them together are not
+        spacing_mm = length_mm / round(length_mm / spacing_mm)
     start = int(depth_mm.argmin())
     slices = np.rint((depth_mm - depth_mm[start]) / spacing_mm).astype(int)
     lps = np.eye(4)

@@ -64,6 +64,14 @@ def test_sparse_frames_of_overlapping_segments_lie_in_their_slices(kind, value):
     assert (LPS_TO_RAS @ first.mask.affine)[:3, 3] == pytest.approx([-10, -20, 0])
 
 
+def test_many_slices_stay_in_their_places():
+    z_mm = [round(1.171875 * k, 6) for k in range(400)]
+    first, _ = read_segments(make_segmentation(np.ones((400, 2, 3), np.uint8), [1] * 400, z_mm, "BINARY"))
+    assert first.mask.shape == (3, 2, 400)
+    assert first.mask.array.all()
+    assert first.mask.spacing_mm[2] == pytest.approx(1.171875, abs=1e-6)
+
+
 def test_a_label_map_has_a_background_that_need_not_be_0():
     frames = np.full((2, 5, 7), 5, np.uint8)
     frames[0, 1, 1:4], frames[1, 2, 2] = 1, 2
