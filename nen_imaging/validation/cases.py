@@ -22,20 +22,15 @@ class LabelledCt:
     """A CT (int16 HU) and its truth (uint8: 1 liver, 2 lesion) on one grid.
 
     ``notes`` are what a person should know of how they were read. ``exact`` holds figures of the truth that the label
-    map cannot give, where they are known (see `phantom_cases`).
+    map cannot give, where they are known (see `phantom_cases`). ``lesions_labelled`` is false where this very truth
+    turned out to lack them, though those of the data set have them.
     """
 
     ct: Volume
     truth: Volume
     notes: tuple[str, ...] = ()
     exact: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def grid(self) -> str:
-        """Axes, spacing and label codes, in words."""
-        spacing = " x ".join(f"{mm:.3g}" for mm in self.ct.spacing_mm)
-        codes = [str(code) for code in (0, LIVER, LESION) if (self.truth.array == code).any()]
-        return f"axes {_codes(self.ct)}, {spacing} mm, labels {' '.join(codes)}"
+    lesions_labelled: bool = True
 
 
 @dataclass(frozen=True)
@@ -53,6 +48,13 @@ class Case:
     known_as: tuple[str, ...] = ()
     lesions_labelled: bool = True
     whole_liver: bool = True
+
+
+def grid_in_words(labels: Volume) -> str:
+    """Axes, spacing and label codes."""
+    spacing = " x ".join(f"{mm:.3g}" for mm in labels.spacing_mm)
+    codes = [str(code) for code in (0, LIVER, LESION) if (labels.array == code).any()]
+    return f"axes {_codes(labels)}, {spacing} mm, labels {' '.join(codes)}"
 
 
 def fingerprint(files: Iterable[Path]) -> str:

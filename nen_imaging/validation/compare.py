@@ -15,7 +15,10 @@ from nen_imaging.stage import StageError
 from nen_imaging.tables import read_table
 from nen_imaging.validation.statistics import LEVEL_PERCENT, Sums, weights_of
 
-COMPARED = ("liver_dice", "liver_assd_mm", "liver_hd95_mm", "lesion_dice", "lesion_assd_mm", "load_error_size_points")
+COMPARED = (
+    "liver_dice", "liver_assd_mm", "liver_hd95_mm", "lesion_dice", "lesion_assd_mm", "lesions_found_iou0.5",
+    "load_error_size_points",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import csv
 import json
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,20 +18,20 @@ from pathlib import Path
 
 from nen_imaging.stage import StageError
 from nen_imaging.validation import DATASET_TITLES
-from nen_imaging.validation.cases import Case
+from nen_imaging.validation.cases import Case, LabelledCt
 from nen_imaging.validation.phantom_cases import phantom_cases
 from nen_imaging.validation.readers import (
     read_chaos,
     read_ircadb,
     read_lits,
     read_nifti_pair,
-    read_organ,
     read_tcia,
 )
 
 LITS_OF_IRCADB = 27
 """Case k of 3D-IRCADb-01 is case 27 + k of LiTS (proven mask by mask for 1 to 19)."""
 MSD_LABELS = {"0": "background", "1": "liver", "2": "cancer"}
+Paths = dict[int, Path]
 _TRUE, _FALSE = ("", "yes", "true", "1"), ("no", "false", "0")
 
 
@@ -60,28 +61,20 @@ def find_cases(name: str, root: Path, only: Sequence[str] | None = None) -> list
     cases = dataset.find(root)
     if not cases:
         raise DatasetError(f"No case of {dataset.title} in {root}. Looked for: {dataset.about}.")
-    double = {case.name for case in cases if [other.name for other in cases].count(case.name) > 1}
-    if double:
-        raise DatasetError(f"{root} holds these cases twice: {', '.join(sorted(double))}.")
-    absent = set(only or ()) - {case.name for case in cases}
+    names = Counter(case.name for case in cases)
+    if double := [name for name, count in names.items() if count > 1]:
+        raise DatasetError(f"{root} holds these cases twice: {', '.join(double)}.")
+    if unusable := [name for name in names if name != Path(name).name or name in ("", "..")]:
+        raise DatasetError(f"These names of cases cannot name a folder: {', '.join(map(repr, unusable))}.")
+    absent = set(only or ()) - set(names)
     if absent:
         raise DatasetError(f"{root} holds no case {', '.join(sorted(absent))}.")
     return [case for case in cases if only is None or case.name in only]
 
 
 def _lits(root: Path) -> list[Case]:
-    images = _numbered(root, r"volume-(\d+)\.nii(\.gz)?")
-    labels = _numbered(root, r"segmentation-(\d+)\.nii(\.gz)?")
-    return [
-        Case(
-            str(number),
-            partial(read_lits, images.get(number), labels.get(number)),
-            _present(images.get(number), labels.get(number)),
-            known_as=_lits_names(number),
-        )
-        for number in sorted({*images, *labels})
-        if number in labels  # the test batch has no public truth
-    ]
+    images = _numbered(root, r"volume-(\d+)\.nii(\.gz)?")  # the test batch, without a public truth: test-volume-N
+    return _pairs_of_lits(images, _numbered(root, r"segmentation-(\d+)\.nii(\.gz)?"), read_lits)
 
 
 def _msd(root: Path) -> list[Case]:
@@ -90,16 +83,20 @@ def _msd(root: Path) -> list[Case]:
         labels = json.loads(description.read_text("utf-8")).get("labels", MSD_LABELS)
         if {key: str(name).lower() for key, name in labels.items()} != MSD_LABELS:
             raise DatasetError(f"{description} gives the labels {labels}; Task03_Liver has {MSD_LABELS}.")
-    images = _numbered(root / "imagesTr", r"liver_(\d+)\.nii(\.gz)?")
-    labels_of = _numbered(root / "labelsTr", r"liver_(\d+)\.nii(\.gz)?")
+    images, labels_of = (_numbered(root / folder, r"liver_(\d+)\.nii(\.gz)?") for folder in ("imagesTr", "labelsTr"))
+    return _pairs_of_lits(images, labels_of, read_nifti_pair)
+
+
+def _pairs_of_lits(images: Paths, labels: Paths, read: Callable[[Path | None, Path | None], LabelledCt]) -> list[Case]:
+    """A case for every number of LiTS (which MSD keeps) that an image or a label map has."""
     return [
         Case(
             str(number),
-            partial(read_nifti_pair, images.get(number), labels_of[number]),
-            _present(images.get(number), labels_of[number]),
+            partial(read, images.get(number), labels.get(number)),
+            tuple(path for path in (images.get(number), labels.get(number)) if path),
             known_as=_lits_names(number),
         )
-        for number in sorted(labels_of)
+        for number in sorted({*images, *labels})
     ]
 
 
@@ -146,17 +143,21 @@ def _chaos(root: Path) -> list[Case]:
 
 
 def _totalsegmentator(root: Path) -> list[Case]:
+    files = {
+        folder.name: (folder / "ct.nii.gz", folder / "segmentations" / "liver.nii.gz")
+        for folder in sorted(root.glob("s[0-9]*"))
+        if folder.is_dir()
+    }
     return [
         Case(
-            folder.name,
-            partial(read_organ, folder / "ct.nii.gz", folder / "segmentations" / "liver.nii.gz"),
-            _present(folder / "ct.nii.gz", folder / "segmentations" / "liver.nii.gz"),
-            known_as=(f"TotalSegmentator {folder.name}",),
+            name,
+            partial(read_nifti_pair, *pair),
+            pair,
+            known_as=(f"TotalSegmentator {name}",),
             lesions_labelled=False,
             whole_liver=False,  # many of its images show a part of the body
         )
-        for folder in sorted(root.glob("s[0-9]*"))
-        if folder.is_dir()
+        for name, pair in files.items()
     ]
 
 
@@ -172,7 +173,7 @@ def _csv(root: Path) -> list[Case]:
     if not table.is_file():
         raise DatasetError(f"There is no {table}: a CSV with the columns case, image, label.")
     with table.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
+        rows = list(csv.DictReader(file, restval=""))
     missing = {"case", "image", "label"} - set(rows[0] if rows else {"case", "image", "label"})
     if missing:
         raise DatasetError(f"{table} has no column {' and no '.join(sorted(missing))}.")
@@ -182,7 +183,7 @@ def _csv(root: Path) -> list[Case]:
         known_as = tuple(filter(None, [row["case"], row.get("patient")]))
         whole, lesions = (_flag(row, key, f"{table.name}, row {number}") for key in ("whole_liver", "lesions_labelled"))
         read = partial(read_nifti_pair, image, label)
-        cases.append(Case(row["case"], read, _present(image, label), known_as, lesions, whole))
+        cases.append(Case(row["case"], read, (image, label), known_as, lesions, whole))
     return cases
 
 
@@ -199,9 +200,9 @@ _LOOKED_FOR: dict[str, tuple[str, Callable[[Path], list[Case]]]] = {
 DATASETS = {name: Dataset(title, *_LOOKED_FOR[name]) for name, title in DATASET_TITLES.items()}
 
 
-def _numbered(folder: Path, pattern: str) -> dict[int, Path]:
+def _numbered(folder: Path, pattern: str) -> Paths:
     """Files below a folder by the number in their name; DatasetError where a number is there twice."""
-    found: dict[int, Path] = {}
+    found: Paths = {}
     for path in sorted(folder.rglob("*.nii*")):
         match = re.fullmatch(pattern, path.name)
         if match and int(match[1]) in found:
@@ -214,10 +215,6 @@ def _numbered(folder: Path, pattern: str) -> dict[int, Path]:
 def _lits_names(number: int) -> tuple[str, ...]:
     of_ircadb = number - LITS_OF_IRCADB
     return (f"LiTS {number}", *([f"3D-IRCADb-01 #{of_ircadb}"] if 1 <= of_ircadb <= 20 else []))
-
-
-def _present(*paths: Path | None) -> tuple[Path, ...]:
-    return tuple(path for path in paths if path is not None)
 
 
 def _content(path: Path) -> tuple[Path, ...]:

@@ -6,7 +6,7 @@ the ones with the largest total overlap. Nothing is merged, and no component is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +16,11 @@ from scipy.optimize import linear_sum_assignment
 
 from nen_imaging.measurement.diameters import axial_diameters
 from nen_imaging.validation.components import Components, Labels, components_of
+from nen_imaging.validation.statistics import Floats, ratio
 from nen_imaging.validation.surface import Mask
 
 THRESHOLDS = (0.0, 0.5)  # of IoU; a match lies above
 SIZE_BINS_MM = {"< 10 mm": (0.0, 10.0), "10-20 mm": (10.0, 20.0), "> 20 mm": (20.0, float("inf"))}
-_NAN = float("nan")
 
 
 @dataclass(frozen=True)
@@ -45,29 +45,36 @@ class Detection:
 
 @dataclass(frozen=True)
 class Counts:
-    """Matched lesions as seen from the truth and from the prediction (in a size bin they differ), and all of both."""
+    """Matched lesions as seen from the truth and from the prediction (in a size bin they differ), and all of both.
 
-    found: int
-    truth: int
-    right: int
-    prediction: int
+    ``iou`` is the sum over the matches. Each is a number, or holds one for every resample of the cases; a figure is
+    not-a-number where there is nothing to divide by.
+    """
 
-    @property
-    def recall(self) -> float:
-        return self.found / self.truth if self.truth else _NAN
-
-    @property
-    def precision(self) -> float:
-        return self.right / self.prediction if self.prediction else _NAN
+    found: Floats | float
+    truth: Floats | float
+    right: Floats | float
+    prediction: Floats | float
+    iou: Floats | float
 
     @property
-    def f1(self) -> float:
-        """Harmonic mean of precision and recall; not-a-number where there is nothing on either side."""
-        if self.truth + self.prediction == 0:
-            return _NAN
-        if not (self.truth and self.prediction and self.found and self.right):
-            return 0.0
-        return 2 * self.precision * self.recall / (self.precision + self.recall)
+    def recall(self) -> Floats:
+        return ratio(self.found, self.truth)
+
+    @property
+    def precision(self) -> Floats:
+        return ratio(self.right, self.prediction)
+
+    @property
+    def f1(self) -> Floats:
+        """Harmonic mean of precision and recall; 0 where lesions are on one side alone."""
+        harmonic = ratio(2 * self.precision * self.recall, self.precision + self.recall)
+        return np.where(np.add(self.truth, self.prediction) > 0, np.nan_to_num(harmonic), np.nan)[()]
+
+    @property
+    def panoptic_quality(self) -> Floats:
+        """Sum of the matches' IoU over TP + FP/2 + FN/2 (Kirillov et al., CVPR 2019), of all sizes together."""
+        return ratio(self.iou, np.add(self.truth, self.prediction) / 2)
 
 
 def detect(truth: Mask, prediction: Mask, affine: NDArray[np.floating]) -> Detection:
@@ -106,6 +113,7 @@ def counts(cases: Iterable[Detection], threshold: float, size: str | None = None
     key = f"{threshold:g}"
     low, high = SIZE_BINS_MM[size] if size else (0.0, float("inf"))
     found = truth = right = prediction = 0
+    iou = 0.0
     for case in cases:
         true_of_size, of_size = (
             [lesion for lesion in lesions if low <= lesion.longest_diameter_mm < high]
@@ -114,15 +122,8 @@ def counts(cases: Iterable[Detection], threshold: float, size: str | None = None
         found += sum(lesion.match_iou[key] > 0 for lesion in true_of_size)
         right += sum(lesion.match_iou[key] > 0 for lesion in of_size)
         truth, prediction = truth + len(true_of_size), prediction + len(of_size)
-    return Counts(found, truth, right, prediction)
-
-
-def panoptic_quality(cases: Sequence[Detection]) -> float:
-    """Sum of the matches' IoU over TP + FP/2 + FN/2, at IoU > 0.5 (Kirillov et al., CVPR 2019), over all cases."""
-    total = counts(cases, 0.5)
-    weight = (total.truth + total.prediction) / 2
-    iou = sum(lesion.match_iou["0.5"] for case in cases for lesion in case.truth)
-    return iou / weight if weight else _NAN
+        iou += sum(lesion.match_iou[key] for lesion in true_of_size)
+    return Counts(found, truth, right, prediction, iou)
 
 
 def _described(

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nen_imaging.validation.burden import load_agreement
 from nen_imaging.validation.detection import SIZE_BINS_MM
 
 if TYPE_CHECKING:
@@ -19,18 +18,21 @@ _BLUE, _RED, _GREY = "#1f4e79", "#8c1c13", "#9aa4ae"
 Scores = Sequence[Mapping[str, Any]]
 
 
-def bland_altman(scores: Scores) -> str:
-    """Load: predicted minus true against their mean, with bias and limits of agreement; empty without a load."""
+def bland_altman(scores: Scores, agreement: Mapping[str, float]) -> str:
+    """Load: predicted minus true against their mean; empty without a load.
+
+    ``agreement`` holds the summary's `bias_points`, `limit_low_points`, `limit_high_points`.
+    """
     loads = _loads(scores)
     if not loads:
         return ""
 
     def draw(axes: Axes) -> None:
         true, found = np.array([[load["true_percent"], load["percent"]] for load in loads]).T
-        agreement = load_agreement(true, found)
+        bias, *limits = (agreement[f"{name}_points"] for name in ("bias", "limit_low", "limit_high"))
         axes.axhline(0, color=_GREY, linewidth=0.7)
-        axes.axhline(agreement.bias, color=_BLUE, linewidth=1, label=f"bias {agreement.bias:+.2f}")
-        for limit in (agreement.limit_low, agreement.limit_high):
+        axes.axhline(bias, color=_BLUE, linewidth=1, label=f"bias {bias:+.2f}")
+        for limit in limits:
             if np.isfinite(limit):
                 axes.axhline(limit, color=_BLUE, linewidth=1, linestyle=(0, (4, 3)), label=f"limit {limit:+.2f}")
         axes.plot((true + found) / 2, found - true, "o", color=_BLUE, markersize=4, alpha=0.8)

@@ -1,15 +1,12 @@
-"""Labels that come as slices: DICOM masks, PNG beside DICOM, DICOM SEG. Each slice is put where its position says."""
+"""Labels that come as slices: DICOM masks, PNG beside DICOM, segments. Each slice is put where its position says."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
-from pydicom import Dataset
 
 from nen_imaging.contract import Refusal
 from nen_imaging.dicom.geometry import Plane, plane_of
@@ -63,54 +60,14 @@ def png_slices(folder: Path, dicom_folder: Path) -> Iterator[tuple[Plane, NDArra
         yield plane, np.asarray(Image.open(picture).convert("L")).T > 0  # (row, column) -> (i, j)
 
 
-def seg_slices(seg: Dataset, segments: Sequence[int]) -> Iterator[tuple[Plane, NDArray[np.bool_]]]:
-    """The frames of a DICOM SEG (BINARY or FRACTIONAL) that belong to the named segments.
-
-    Raises Refusal ``truth.unusable`` for what holds no such frames, or cannot be decoded.
-    """
-    if str(seg.get("SegmentationType", "")) not in ("BINARY", "FRACTIONAL"):
-        raise Refusal("truth.unusable", "The SEG is neither BINARY nor FRACTIONAL.")
-    try:
-        frames = np.atleast_3d(seg.pixel_array) if int(seg.NumberOfFrames) > 1 else seg.pixel_array[None]
-        shared = seg.SharedFunctionalGroupsSequence[0]
-        for frame, groups in zip(frames, seg.PerFrameFunctionalGroupsSequence, strict=True):
-            if _group(groups, shared, "SegmentIdentificationSequence").ReferencedSegmentNumber in segments:
-                inside = frame >= max(1, int(seg.get("MaximumFractionalValue") or 1) / 2)
-                yield _plane_of_frame(seg, groups, shared), inside.T  # (row, column) -> (i, j)
-    except Refusal:
-        raise
-    except Exception as error:  # decoders raise whatever they like
-        raise Refusal("truth.unusable", f"The SEG cannot be read ({type(error).__name__}: {error}).") from error
-
-
-def segment_labels(seg: Dataset) -> dict[int, str]:
-    """Number and name of each segment, in lower case."""
-    return {int(item.SegmentNumber): str(item.get("SegmentLabel", "")).lower() for item in seg.SegmentSequence}
-
-
-def referenced_series(seg: Dataset) -> str:
-    """The series that a SEG was drawn on; empty if it does not say."""
-    references = seg.get("ReferencedSeriesSequence") or []
-    return str(references[0].get("SeriesInstanceUID", "")) if references else ""
-
-
-def read_seg(path: Path) -> Dataset:
-    """A DICOM SEG with its pixels."""
-    return pydicom.dcmread(path)
-
-
-def _plane_of_frame(seg: Dataset, groups: Dataset, shared: Dataset) -> Plane:
-    plane = Dataset()
-    plane.Rows, plane.Columns = seg.Rows, seg.Columns
-    plane.ImagePositionPatient = _group(groups, shared, "PlanePositionSequence").ImagePositionPatient
-    plane.ImageOrientationPatient = _group(groups, shared, "PlaneOrientationSequence").ImageOrientationPatient
-    plane.PixelSpacing = _group(groups, shared, "PixelMeasuresSequence").PixelSpacing
-    return plane_of(plane)
-
-
-def _group(groups: Dataset, shared: Dataset, name: str) -> Any:  # noqa: ANN401 - pydicom's item
-    """A functional group of a frame, its own or that of all frames."""
-    return (groups.get(name) or shared[name].value)[0]
+def slices_of(mask: Volume) -> Iterator[tuple[Plane, NDArray[np.bool_]]]:
+    """The slices of a mask on a grid of its own, as far as there is something inside."""
+    lps = LPS_TO_RAS @ mask.affine
+    i_mm, j_mm, _ = mask.spacing_mm.tolist()
+    for k in np.flatnonzero(mask.array.any(axis=(0, 1))).tolist():
+        position_mm = lps[:3, 3] + k * lps[:3, 2]
+        plane = Plane(position_mm, lps[:3, 0] / i_mm, lps[:3, 1] / j_mm, j_mm, i_mm, mask.shape[1], mask.shape[0])
+        yield plane, mask.array[:, :, k].astype(bool)
 
 
 def _files(folder: Path, suffix: str = "") -> list[Path]:

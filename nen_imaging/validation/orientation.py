@@ -18,20 +18,18 @@ _BONE_HU = 250
 _LUNG_HU = (-950, -500)
 _FEWEST_VOXELS = 20
 _SPARSE = 4
-_SIDES = (("right", "left"), ("front", "back"), ("upper", "lower"))
-_LANDMARKS = (("liver", 0), ("spine", 1), ("lungs", 0))
+_LANDMARKS = (("liver", 1, "left"), ("spine", -1, "front"), ("lungs", 1, "lower"))
+"""By axis of RAS: what tells it, towards which end of the axis that lies, and the side where it must not lie."""
 
 
 def anatomy_objections(ct: Volume, truth: Volume) -> tuple[str, ...]:
     """What contradicts the affine in where liver, spine and lungs lie, as sentences; none where all agrees."""
     hu, labels = (Volume(_sparse(volume.array), volume.affine).oriented("RAS").array for volume in (ct, truth))
-    objections = []
-    for axis, sign in enumerate(landmark_signs(hu, labels)):
-        name, expected = _LANDMARKS[axis]
-        side = _SIDES[axis]
-        if sign and (sign > 0) != (expected == 0):
-            objections.append(f"The {name} lies on the {side[1 - expected]} side: check the orientation of this image.")
-    return tuple(objections)
+    return tuple(
+        f"The {name} lies on the {wrong} side: check the orientation of this image."
+        for (name, expected, wrong), sign in zip(_LANDMARKS, landmark_signs(hu, labels), strict=True)
+        if sign == -expected
+    )
 
 
 def placed_by_anatomy(array: NDArray[Any], truth: NDArray[Any], spacing_mm: FloatArray) -> FloatArray:
@@ -44,13 +42,9 @@ def placed_by_anatomy(array: NDArray[Any], truth: NDArray[Any], spacing_mm: Floa
     Refusal
         ``geometry.missing`` where liver, spine or lungs are not in view.
     """
-    signs = np.array(landmark_signs(_sparse(array), _sparse(truth))) * (
-        1,
-        -1,
-        1,
-    )  # the spine lies at the back, against RAS
+    signs = np.array(landmark_signs(_sparse(array), _sparse(truth))) * [expected for _, expected, _ in _LANDMARKS]
     if not signs.all():
-        missing = ", ".join(name for (name, _), sign in zip(_LANDMARKS, signs, strict=True) if not sign)
+        missing = ", ".join(name for (name, *_), sign in zip(_LANDMARKS, signs, strict=True) if not sign)
         raise Refusal(
             "geometry.missing", f"The image lost its orientation, and the body does not tell it: no {missing}."
         )

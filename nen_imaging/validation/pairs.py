@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from nen_imaging.contract import Reason, Refusal
+from nen_imaging.contract import Reason
 from nen_imaging.stage import Outcome, Stage, StageCall, StageError, exclusive_lock, write_json
-from nen_imaging.validation.cases import checked_codes, fingerprint, on_grid_of
+from nen_imaging.validation.cases import checked_codes, fingerprint, grid_in_words, on_grid_of
 from nen_imaging.validation.overlay import draw_overlay
+from nen_imaging.validation.readers import read_labels
 from nen_imaging.validation.run import (
     SCORE_VERSION,
     CaseResult,
@@ -20,7 +22,6 @@ from nen_imaging.validation.run import (
     told_problem,
 )
 from nen_imaging.validation.scores import score_case
-from nen_imaging.volume import Volume, read_nifti
 
 
 def score_pairs(
@@ -34,29 +35,33 @@ def score_pairs(
     if not truths:
         raise StageError(f"There is no NIfTI file in {truth}.")
     predictions = _label_maps(prediction)
+    true_numbers, numbers = (Counter(map(_last_number, names)) for names in (truths, predictions))
     by_number = {_last_number(name): path for name, path in predictions.items()}
     results = []
     with exclusive_lock(validation.results / ".validate.lock", wait_s=0):
         for name, path in truths.items():
-            other = predictions.get(name) or by_number.get(_last_number(name))
-            result = _score_pair(validation, name, path, other)
+            number = _last_number(name)
+            if name not in predictions and number not in numbers:
+                result = CaseResult(name, "there is no prediction for it")
+            elif name not in predictions and true_numbers[number] + numbers[number] > 2:
+                result = CaseResult(name, f"no prediction has its name, and several files have the number {number}")
+            else:
+                result = _score_pair(validation, name, path, predictions.get(name) or by_number[number])
             results.append(result)
             state = "done before" if result.was_done else "done"
             tell(f"{len(results)} of {len(truths)}, {name}: {result.problem or state}")
     return results
 
 
-def _score_pair(validation: Validation, name: str, truth: Path, prediction: Path | None) -> CaseResult:
+def _score_pair(validation: Validation, name: str, truth: Path, prediction: Path) -> CaseResult:
     def work(call: StageCall) -> Outcome:
-        pair = [_read_labels(path) for path in call.inputs]
-        labels, notes = on_grid_of(*pair)
-        scores = score_case(pair[0], labels, compat=validation.compat)
+        true, found = (checked_codes(read_labels(path)) for path in call.inputs)
+        labels, notes = on_grid_of(true, found)
+        scores = score_case(true, labels, compat=validation.compat)
         write_json(call.folder / "scores.json", {"case": name, "whole_liver": True, **scores})
-        draw_overlay(call.folder / "overlay.png", None, pair[0], labels)
-        return Outcome([Reason("truth.note", note) for note in notes])
+        draw_overlay(call.folder / "overlay.png", None, true, labels)
+        return Outcome([Reason("truth.note", note) for note in notes], {"grid": grid_in_words(true)})
 
-    if prediction is None:
-        return CaseResult(name, "there is no prediction for it")
     stage, target = Stage("score", SCORE_VERSION, work), validation.scored(name)
     options = {"compat": validation.compat, "files": fingerprint((truth, prediction))}
     if is_current(stage, target, options):
@@ -64,14 +69,6 @@ def _score_pair(validation: Validation, name: str, truth: Path, prediction: Path
     with told_problem(name) as problem:
         require_ok(run_alone(stage, target, (truth, prediction), options, validation.context))
     return CaseResult(name, problem[0] if problem else "")
-
-
-def _read_labels(path: Path) -> Volume:
-    try:
-        volume = read_nifti(path)
-    except (OSError, EOFError, ValueError) as error:
-        raise Refusal("image.unreadable", f"{path.name} cannot be read: {error}") from error
-    return checked_codes(volume)
 
 
 def _label_maps(folder: Path) -> dict[str, Path]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,33 +19,30 @@ from pydicom import Dataset
 from nen_imaging.contract import Refusal
 from nen_imaging.dicom.image import read_image
 from nen_imaging.dicom.pixels import AIR_HU
-from nen_imaging.dicom.series import read_ct
+from nen_imaging.dicom.segmentation_image import Segment, read_segments
+from nen_imaging.dicom.series import read_ct, read_dataset
 from nen_imaging.validation.archives import opened
 from nen_imaging.validation.cases import LabelledCt, labelled
-from nen_imaging.validation.masks import (
-    dicom_slices,
-    mask_on,
-    png_slices,
-    read_seg,
-    referenced_series,
-    seg_slices,
-    segment_labels,
-)
+from nen_imaging.validation.masks import dicom_slices, mask_on, png_slices, slices_of
 from nen_imaging.validation.metrics import LESION, LIVER
 from nen_imaging.validation.orientation import placed_by_anatomy
 from nen_imaging.validation.surface import Mask
-from nen_imaging.volume import FloatArray, Volume, read_nifti
+from nen_imaging.volume import Volume, read_nifti
 
-_LIVER_SEGMENT = re.compile(r"^liver\b(?!.*(remnant|vessel|vein))")
-_LESION_SEGMENT = re.compile(r"tumou?r|mass|lesion|metasta|neoplasm|nodule|carcinoma")
+_LIVER_SEGMENT = re.compile(r"^liver\b(?!.*(remnant|vessel|vein))", re.IGNORECASE)
+_LESION_SEGMENT = re.compile(r"tumou?r|mass|lesion|metasta|neoplasm|nodule|carcinoma", re.IGNORECASE)
+
+
+def read_labels(path: Path) -> Volume:
+    """A NIfTI label map; Refusal ``image.unreadable`` for a file that is none."""
+    with _unreadable(path.name):
+        return read_nifti(path)
 
 
 def read_nifti_pair(image: Path | None, label: Path | None) -> LabelledCt:
-    """An image (NIfTI, or a DICOM folder) and a NIfTI label map."""
+    """An image (NIfTI, or a DICOM folder) and a NIfTI label map; a mask of the liver alone is one."""
     image, label = _required(image, "image"), _required(label, "label map")
-    with _unreadable(label.name):
-        truth = read_nifti(label)
-    found = read_image(image)
+    truth, found = read_labels(label), read_image(image)
     return labelled(found.volume, truth, tuple(reason.text for reason in found.reasons))
 
 
@@ -54,25 +53,25 @@ def read_lits(image: Path | None, label: Path | None) -> LabelledCt:
         first = nibabel.load(image)
     with _unreadable(label.name):
         second = nibabel.load(label)
-    if not _lost_affine(first.affine):
-        truth = Volume(np.asanyarray(second.dataobj), _usable_affine(second.affine, first.affine))
+        truth = Volume(np.asanyarray(second.dataobj), second.affine)
+    if not np.allclose(np.abs(first.affine[:3, :3]), np.eye(3), atol=1e-3):
         found = read_image(image)
         return labelled(found.volume, truth, tuple(reason.text for reason in found.reasons))
-    spacing_mm = next((mm for mm in map(_spacing_mm, (first, second)) if not np.allclose(mm, 1.0)), None)
+    spacings_mm = [np.array(header.get_zooms()[:3], float) for header in (first.header, second.header)]
+    spacing_mm = next((mm for mm in spacings_mm if not np.allclose(mm, 1.0)), None)
     if spacing_mm is None:
         raise Refusal(
             "geometry.missing", "The image's affine is the identity and its spacing is lost: nothing has a size."
         )
     with _unreadable(image.name):
         array = np.clip(np.rint(np.asanyarray(first.dataobj)), AIR_HU, np.iinfo(np.int16).max).astype(np.int16)
-        truth_array = np.asanyarray(second.dataobj)
-    if array.shape != truth_array.shape:
-        raise Refusal("truth.unusable", f"The image has {array.shape} voxels, the labels {truth_array.shape}.")
-    affine = placed_by_anatomy(array, truth_array, spacing_mm)
+    if array.shape != truth.shape:
+        raise Refusal("truth.unusable", f"The image has {array.shape} voxels, the labels {truth.shape}.")
+    affine = placed_by_anatomy(array, truth.array, spacing_mm)
     codes = "".join(nibabel.aff2axcodes(affine))
     shown = " x ".join(f"{mm:.3g}" for mm in spacing_mm)
     note = f"The affine was lost (identity): spacing {shown} mm from the header, axes {codes} from the body."
-    return labelled(Volume(array, affine), Volume(truth_array, affine), (note,))
+    return labelled(Volume(array, affine), Volume(truth.array, affine), (note,))
 
 
 def read_ircadb(path: Path, part: str = "") -> LabelledCt:
@@ -97,13 +96,11 @@ def read_chaos(folder: Path) -> LabelledCt:
     return _joined(found.volume, liver, np.zeros_like(liver), tuple(reason.text for reason in found.reasons))
 
 
-def read_organ(image: Path, label: Path) -> LabelledCt:
-    """A CT with a binary mask of the liver in a file of its own."""
-    return read_nifti_pair(image, label)
-
-
 def read_tcia(folder: Path) -> LabelledCt:
-    """A patient of TCIA: the CT series that a DICOM SEG with a liver segment refers to, and its segments."""
+    """A patient of TCIA: the CT series that a DICOM SEG with a liver segment refers to, and its segments.
+
+    Where the SEG has no segment of a lesion, nobody drew any: the lesions count as not labelled.
+    """
     series: dict[str, list[Path]] = {}
     segs: list[Path] = []
     for path in sorted(part for part in folder.rglob("*") if part.is_file()):
@@ -113,25 +110,34 @@ def read_tcia(folder: Path) -> LabelledCt:
         elif header is not None and header.get("Modality") == "CT":
             series.setdefault(str(header.get("SeriesInstanceUID")), []).append(path)
     for path in segs:
-        seg = read_seg(path)
-        names = segment_labels(seg)
-        livers = [number for number, name in names.items() if _LIVER_SEGMENT.search(name)]
-        uid = referenced_series(seg) or (next(iter(series)) if len(series) == 1 else "")
-        if livers and uid in series:
-            return _from_seg(series[uid], seg, names, livers)
+        with path.open("rb") as file:
+            seg = read_dataset(file)
+        names = [str(item.get("SegmentLabel", "")) for item in seg.get("SegmentSequence") or []]
+        uid = _referenced_series(seg) or (next(iter(series)) if len(series) == 1 else "")
+        if uid in series and any(map(_LIVER_SEGMENT.search, names)):
+            return _from_seg(series[uid], read_segments(seg))
     raise Refusal(
         "truth.unusable",
         f"{len(segs)} SEG and {len(series)} CT series, but no SEG of a liver that belongs to one of them.",
     )
 
 
-def _from_seg(files: list[Path], seg: Dataset, names: dict[int, str], livers: list[int]) -> LabelledCt:
+def _from_seg(files: list[Path], segments: list[Segment]) -> LabelledCt:
     found = read_ct(_streams(files))
-    lesions = [number for number, name in names.items() if _LESION_SEGMENT.search(name) and number not in livers]
-    liver = mask_on(found.volume, seg_slices(seg, livers))
-    lesion = mask_on(found.volume, seg_slices(seg, lesions)) if lesions else np.zeros_like(liver)
-    used = ", ".join(names[number] for number in (*livers, *lesions))
-    return _joined(found.volume, liver, lesion, (*(reason.text for reason in found.reasons), f"Segments used: {used}."))
+    livers = [one for one in segments if _LIVER_SEGMENT.search(one.label)]
+    lesions = [one for one in segments if _LESION_SEGMENT.search(one.label) and one not in livers]
+    liver, lesion = (
+        mask_on(found.volume, chain.from_iterable(slices_of(one.mask) for one in some)) for some in (livers, lesions)
+    )
+    used = ", ".join(one.label for one in (*livers, *lesions))
+    notes = (*(reason.text for reason in found.reasons), f"Segments used: {used}.")
+    return _joined(found.volume, liver, lesion, notes, lesions_labelled=bool(lesions))
+
+
+def _referenced_series(seg: Dataset) -> str:
+    """The series that a SEG was drawn on; empty if it does not say."""
+    references = seg.get("ReferencedSeriesSequence") or []
+    return str(references[0].get("SeriesInstanceUID", "")) if references else ""
 
 
 def _streams(files: list[Path]) -> Iterator[tuple[str, BinaryIO]]:
@@ -140,10 +146,12 @@ def _streams(files: list[Path]) -> Iterator[tuple[str, BinaryIO]]:
             yield path.name, stream
 
 
-def _joined(ct: Volume, liver: Mask, lesion: Mask, notes: tuple[str, ...]) -> LabelledCt:
+def _joined(
+    ct: Volume, liver: Mask, lesion: Mask, notes: tuple[str, ...], *, lesions_labelled: bool = True
+) -> LabelledCt:
     """Lesions outside the drawn liver belong to it: in some data sets the liver was drawn without its tumours."""
     labels = np.where(lesion, LESION, np.where(liver, LIVER, 0)).astype(np.uint8)
-    return labelled(ct, ct.with_array(labels), notes)
+    return labelled(ct, ct.with_array(labels), notes, lesions_labelled=lesions_labelled)
 
 
 def _header(path: Path) -> Dataset | None:
@@ -172,17 +180,5 @@ def _folder(parent: Path, name: str) -> Path:
 def _unreadable(name: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, EOFError, ValueError, ImageFileError) as error:
+    except (OSError, EOFError, ValueError, zlib.error, ImageFileError) as error:
         raise Refusal("image.unreadable", f"{name} cannot be read: {error}") from error
-
-
-def _lost_affine(affine: FloatArray) -> bool:
-    return bool(np.allclose(np.abs(affine[:3, :3]), np.eye(3), atol=1e-3))
-
-
-def _usable_affine(affine: FloatArray, other: FloatArray) -> FloatArray:
-    return other if _lost_affine(affine) else affine
-
-
-def _spacing_mm(image: nibabel.nifti1.Nifti1Image) -> FloatArray:
-    return np.array(image.header.get_zooms()[:3], float)

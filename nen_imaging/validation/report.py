@@ -20,12 +20,6 @@ _COLUMNS = (
     "true_lesions", "lesions", "lesions_found_iou0.5", "true_load_percent", "load_percent", "load_percent_low",
     "load_percent_high", "response_if_unchanged", "seconds", "peak_memory_mb", "flags",
 )  # fmt: skip
-_CAPTIONS = (
-    (bland_altman, "Bland-Altman: error of the load, with bias and limits of agreement"),
-    (load_against_load, "Load against load; red: the interval misses the truth"),
-    (dice_by_size, "Dice of every true lesion by size; 0: missed"),
-    (found_by_size, "Lesions found, by longest diameter"),
-)
 
 
 @dataclass(frozen=True)
@@ -47,7 +41,13 @@ def render(content: ReportContent) -> str:
 
     loader = PackageLoader("nen_imaging.validation")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    drawn = [(caption, draw(content.scores)) for draw, caption in _CAPTIONS]
+    agreement = {row.figure: row.estimate.value for row in content.summary if row.structure == "load"}
+    drawn = {
+        "Bland-Altman: error of the load, with bias and limits of agreement": bland_altman(content.scores, agreement),
+        "Load against load; red: the interval misses the truth": load_against_load(content.scores),
+        "Dice of every true lesion by size; 0: missed": dice_by_size(content.scores),
+        "Lesions found, by longest diameter": found_by_size(content.scores),
+    }
     cells = [_short(row.cells()) for row in content.summary]
     return environment.get_template("validation.html").render(
         title=DATASETS[content.dataset].title if content.dataset in DATASETS else "label maps of any origin",
@@ -57,7 +57,7 @@ def render(content: ReportContent) -> str:
         headlines=[_short(row.cells()) for row in headlines(content.summary)],
         own=[row for row in cells if row["convention"] == OWN],
         official=[row for row in cells if row["convention"] != OWN],
-        figures=[(caption, Markup(svg)) for caption, svg in drawn if svg],  # our own SVG: its texts are ours
+        figures=[(caption, Markup(svg)) for caption, svg in drawn.items() if svg],  # our own SVG: its texts are ours
         published=_published(content.summary),
         worst=_worst(content),
         columns=_COLUMNS,

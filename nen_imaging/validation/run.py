@@ -37,14 +37,14 @@ from nen_imaging.stage import (
     run_stage,
     write_json,
 )
-from nen_imaging.validation.cases import Case, LabelledCt, fingerprint
+from nen_imaging.validation.cases import Case, LabelledCt, fingerprint, grid_in_words
 from nen_imaging.validation.overlay import draw_overlay
 from nen_imaging.validation.scores import score_case
 from nen_imaging.volume import read_nifti, write_nifti
 from nen_imaging.workflow import stage_of
 
 PREDICT_VERSION = 1
-SCORE_VERSION = 1
+SCORE_VERSION = 2
 """Raised by whoever changes what stands in a case's folder, or in its scores: they are then made again. The versions of
 the product's own stages count as well."""
 
@@ -164,7 +164,7 @@ def _predict(call: StageCall, reading: _Reading, bundle: Bundle) -> Outcome:
         "model": bundle.name,
         "model_sha256": bundle.sha256,
         "device": found.device_used,
-        "grid": reading.content.grid,
+        "grid": grid_in_words(reading.content.truth),
         "seen_in_training": sorted(seen_names(bundle) & set(reading.case.known_as)),
         "flags": list(found.flags),
     }
@@ -179,7 +179,7 @@ def _score(call: StageCall, reading: _Reading, compat: str | None) -> Outcome:
         content.truth,
         content.truth.with_array(prediction.array),
         load=load,
-        lesions_labelled=case.lesions_labelled,
+        lesions_labelled=case.lesions_labelled and content.lesions_labelled,
         exact=content.exact,
         compat=compat,
     )
@@ -233,5 +233,5 @@ def told_problem(case: str) -> Iterator[list[str]]:
         problem.append(f"{refusal.reason.text} ({refusal.reason.code})")
     except MemoryError:
         problem.append("not enough memory")
-    except (RuntimeError, OSError, ValueError) as error:
+    except Exception as error:  # a decoder raises whatever it likes
         problem.append(f"case {case} failed: {type(error).__name__}: {error}")

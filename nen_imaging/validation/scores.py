@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nen_imaging.validation.burden import is_misleading, response_if_unchanged
-from nen_imaging.validation.chaos import chaos_figures
+from nen_imaging.validation.chaos import chaos_figures, chaos_score
 from nen_imaging.validation.detection import Detection, FoundLesion, detect
 from nen_imaging.validation.lits import CodalabVolume, codalab_volume, isbi2017
 from nen_imaging.validation.metrics import Overlap, lesions_of, liver_of, mask_figures
@@ -65,7 +65,8 @@ def score_case(
             predicted = scores["load"]["percent"]
             scores["split"] = split_of_error(dict(exact), scores["load"]["true_percent"], predicted)
     if compat == "chaos":
-        scores["compat"] = chaos_figures(livers[0], livers[1], spacing_mm)
+        figures = chaos_figures(livers[0], livers[1], spacing_mm)
+        scores["compat"] = figures | {"score": chaos_score(figures)}
     elif compat == "isbi2017" and lesions_labelled:
         scores["compat"] = isbi2017(true, found, spacing_mm)
     elif compat == "codalab" and lesions_labelled:

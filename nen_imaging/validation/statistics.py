@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 Ingredients = Mapping[str, float]
@@ -56,9 +56,9 @@ class Estimate:
     cases: int
 
 
-def ratio(above: Floats, below: Floats) -> Floats:
-    """Not-a-number where there is nothing to divide by."""
-    return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=np.asarray(below) != 0)
+def ratio(above: ArrayLike, below: ArrayLike) -> Floats:
+    """Not-a-number where there is nothing to divide by; of two numbers a number."""
+    return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=np.asarray(below) != 0)[()]
 
 
 def weights_of(cases: int, resamples: int = RESAMPLES) -> Floats:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from nen_imaging.validation.burden import load_agreement
-from nen_imaging.validation.detection import SIZE_BINS_MM, THRESHOLDS, Detection, counts, panoptic_quality
+from nen_imaging.validation.detection import SIZE_BINS_MM, THRESHOLDS, Counts, Detection, counts
 from nen_imaging.validation.lits import ISBI2017, codalab_scores
 from nen_imaging.validation.metrics import FIGURES
 from nen_imaging.validation.scores import codalab_of, detection_of
@@ -117,12 +116,10 @@ def _formulas() -> dict[tuple[str, str], tuple[Formula, str]]:
         for size in (None, *SIZE_BINS_MM):
             key = _key(threshold, size)
             suffix = f"_iou{threshold:g}" + (f", {size}" if size else "")
-            for name, formula in (("precision", _precision), ("recall", _recall), ("f1", _f1)):
-                formulas["lesion", f"{name}{suffix}"] = partial(formula, key=key), f"{key}.true"
-    formulas["lesion", "panoptic_quality"] = (
-        (lambda sums: ratio(sums.total("pq.iou"), sums.total("pq.weight"))),
-        "pq.iou",
-    )
+            for name in ("precision", "recall", "f1"):
+                formulas["lesion", f"{name}{suffix}"] = partial(_of_counts, name, key), f"{key}.truth"
+    key = _key(0.5, None)
+    formulas["lesion", "panoptic_quality"] = partial(_of_counts, "panoptic_quality", key), f"{key}.truth"
     formulas["load", "bias_points"] = _mean_of("load.error"), "load.error"
     formulas["load", "rmse_points"] = (lambda sums: np.sqrt(sums.mean("load.error2"))), "load.error"
     formulas["load", "limit_low_points"] = (lambda sums: _limit(sums, -1)), "load.error"
@@ -147,24 +144,12 @@ def _global_dice(structure: str) -> Formula:
     return formula
 
 
-def _recall(sums: Sums, key: str) -> Floats:
-    return ratio(sums.total(f"{key}.found"), sums.total(f"{key}.true"))
-
-
-def _precision(sums: Sums, key: str) -> Floats:
-    return ratio(sums.total(f"{key}.right"), sums.total(f"{key}.predicted"))
-
-
-def _f1(sums: Sums, key: str) -> Floats:
-    """Harmonic mean; 0 where lesions are on one side alone, as `Counts.f1` has it."""
-    precision, recall = _precision(sums, key), _recall(sums, key)
-    some = (sums.total(f"{key}.true") + sums.total(f"{key}.predicted")) > 0
-    harmonic = ratio(2 * precision * recall, precision + recall)
-    return np.where(some, np.nan_to_num(harmonic, nan=0.0), np.nan)
+def _of_counts(name: str, key: str, sums: Sums) -> Floats:
+    return getattr(Counts(*(sums.total(f"{key}.{field.name}") for field in fields(Counts))), name)
 
 
 def _limit(sums: Sums, side: int) -> Floats:
-    """A limit of agreement, bias +- 1.96 SD, with n - 1 in the variance."""
+    """A limit of agreement, bias +- 1.96 SD, n - 1 in the variance (Bland and Altman, Lancet 1986;327:307)."""
     n, bias = sums.count("load.error"), sums.mean("load.error")
     variance = ratio(n * (sums.mean("load.error2") - bias**2), n - 1)
     return bias + side * 1.96 * np.sqrt(np.maximum(variance, 0.0))
@@ -174,11 +159,9 @@ def _detection_ingredients(detection: Detection) -> dict[str, float]:
     row: dict[str, float] = {}
     for threshold in THRESHOLDS:
         for size in (None, *SIZE_BINS_MM):
-            of = counts([detection], threshold, size)
-            values = {"found": of.found, "true": of.truth, "right": of.right, "predicted": of.prediction}
+            values = asdict(counts([detection], threshold, size))
             row |= {f"{_key(threshold, size)}.{name}": float(value) for name, value in values.items()}
-    weight = (len(detection.truth) + len(detection.prediction)) / 2
-    return row | {"pq.weight": weight, "pq.iou": weight * panoptic_quality([detection]) if weight else 0.0}
+    return row
 
 
 def _load_ingredients(load: Mapping[str, Any]) -> dict[str, float]:
@@ -191,10 +174,11 @@ def _load_ingredients(load: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _largest_load_error(cases: Sequence[Mapping[str, Any]]) -> list[SummaryRow]:
+    """The error of largest size, with its sign; resampling tells nothing of an extreme."""
     loads = [case["load"] for case in cases if case["load"] and case["whole_liver"]]
     if not loads:
         return []
-    largest = load_agreement([one["true_percent"] for one in loads], [one["percent"] for one in loads]).largest
+    largest = max((load["percent"] - load["true_percent"] for load in loads), key=abs)
     return [SummaryRow("load", "largest_error_points", Estimate(largest, math.nan, math.nan, len(loads)), OWN)]
 
 
@@ -206,7 +190,7 @@ def _official(cases: Sequence[Mapping[str, Any]], compat: str | None) -> list[Su
     if compat == "codalab":
         figures = codalab_scores([codalab_of(case) for case in scored])
     else:
-        names = ISBI2017 if compat == "isbi2017" else tuple(scored[0]["compat"])
+        names = ISBI2017 if compat == "isbi2017" else scored[0]["compat"]
         figures = {name: float(np.mean([_number(case["compat"][name]) for case in scored])) for name in names}
     return [
         SummaryRow("", name, Estimate(value, math.nan, math.nan, len(scored)), compat)

@@ -28,7 +28,8 @@ CASES_COLUMNS = (
 def write_report(validation: Validation, done: Sequence[CaseResult]) -> list[SummaryRow]:
     """Write the tables and the page over the cases that were asked for, and return the summary."""
     scores = {case.name: _scores(validation, case.name) for case in done if not case.problem}
-    records = {case.name: _record(validation.predicted(case.name)) for case in done}
+    folder_of = validation.predicted if validation.bundle else validation.scored
+    records = {case.name: _record(folder_of(case.name)) for case in done}
     rows = [_case_row(case, scores.get(case.name), records[case.name]) for case in done]
     summary = summarize(list(scores.values()), validation.compat)
     manifest = _manifest(validation, done, records)
@@ -46,7 +47,7 @@ def _scores(validation: Validation, case: str) -> dict[str, Any]:
 
 
 def _record(folder: Path) -> StageRecord | None:
-    """The record of the network's work on a case; none where only masks were scored, or none was made."""
+    """The record of the work on a case: the network's, or the scoring of masks alone; none where none was made."""
     try:
         return read_record(folder)
     except StageError:

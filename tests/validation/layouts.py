@@ -89,14 +89,15 @@ def as_totalsegmentator(root, number, ct, truth):
     write_nifti(case / "segmentations" / "liver.nii.gz", truth.with_array((truth.array > 0).astype(np.uint8)))
 
 
-def as_tcia(root, name, ct, truth):
+def as_tcia(root, name, ct, truth, *, segments=("Liver", "Mass", "Portal vein")):
     """CT and SEG in folders named as TCIA names them; a second CT series is a decoy."""
     case = root / name / "1.3.6.1"
     files = write_ct_series(case / "1-CT", ct)
     write_ct_series(case / "2-CT", ct.with_array(ct.array // 2), series_description="other phase", series_number=7)
     masks = {"Liver": truth.array > 0, "Mass": truth.array == 2, "Portal vein": truth.array == 1}
     (case / "300-SEG").mkdir()
-    seg_of(files, masks).save_as(case / "300-SEG" / "1-1.dcm", enforce_file_format=True)
+    seg = seg_of(files, {label: masks[label] for label in segments})
+    seg.save_as(case / "300-SEG" / "1-1.dcm", enforce_file_format=True)
 
 
 def seg_of(files, masks):

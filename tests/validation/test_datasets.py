@@ -76,7 +76,19 @@ def test_lits_with_a_segmentation_that_lost_its_affine(tmp_path):
     as_lits(tmp_path, 5, CT, TRUTH, codes="RAS")
     unplaced = Volume(TRUTH.oriented("RAS").array, np.eye(4))
     write_nifti(tmp_path / "Training Batch 1" / "segmentation-5.nii", unplaced)
-    assert_same(the_only_case("lits", tmp_path).read())
+    found = the_only_case("lits", tmp_path).read()
+    assert_same(found)
+    assert "voxel by voxel" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "lay_out", "truth"), [("lits", as_lits, "segmentation-5.nii"), ("msd", as_msd, "labelsTr/liver_5.nii.gz")]
+)
+def test_an_image_without_labels_is_a_case_that_cannot_be_read(tmp_path, name, lay_out, truth):
+    lay_out(tmp_path, 5, CT, TRUTH)
+    next(tmp_path.rglob(truth)).unlink()
+    with pytest.raises(Refusal, match="The label map is missing"):
+        the_only_case(name, tmp_path).read()
 
 
 def test_the_same_number_in_two_batches_is_said(tmp_path):
@@ -134,7 +146,15 @@ def test_tcia(tmp_path):
     as_tcia(tmp_path, "HCC_009", CT, TRUTH)
     found = the_only_case("tcia", tmp_path).read()
     assert_same(found)
-    assert "Segments used: liver, mass." in found.notes
+    assert found.lesions_labelled
+    assert "Segments used: Liver, Mass." in found.notes
+
+
+def test_tcia_without_a_segment_of_lesions_never_counts_as_free_of_tumour(tmp_path):
+    as_tcia(tmp_path, "HCC_010", CT, TRUTH, segments=("Liver", "Portal vein"))
+    found = the_only_case("tcia", tmp_path).read()
+    assert not found.lesions_labelled
+    assert_same(found, LIVER_ONLY)
 
 
 def test_csv(tmp_path):
@@ -152,6 +172,9 @@ def test_csv(tmp_path):
     [
         ("case,image\na,b\n", "has no column label"),
         ("case,image,label,whole_liver\na,b,c,perhaps\n", "row 2: whole_liver is 'perhaps'"),
+        ("case,image,label\na,b,c\na,d,e\n", "holds these cases twice: a"),
+        ("case,image,label\n../a,b,c\n", r"cannot name a folder: '../a'"),
+        ("case,image,label\n,b,c\n", "cannot name a folder: ''"),
     ],
 )
 def test_a_wrong_csv_is_explained(tmp_path, text, message):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from scipy import ndimage
 
 from nen_imaging.validation.components import components_of
-from nen_imaging.validation.detection import counts, detect, panoptic_quality
+from nen_imaging.validation.detection import counts, detect
 from nen_imaging.volume import read_nifti
 from tests.validation.shapes import ball, flips, mask_pairs, permutations
 
@@ -32,6 +32,8 @@ def test_counts_by_size():
     total = counts(case, 0.5)
     assert (total.found, total.truth, total.right, total.prediction) == (2, 3, 2, 3)
     assert (total.precision, total.recall, total.f1) == pytest.approx((2 / 3, 2 / 3, 2 / 3))
+    assert 1 < total.iou < 2  # one lesion is drawn exactly
+    assert total.panoptic_quality == pytest.approx(total.iou / 3)
     assert counts(case, 0.5, "< 10 mm").recall == 0
     assert counts(case, 0.5, "< 10 mm").f1 == 0
     assert counts(case, 0.5, "10-20 mm").f1 == counts(case, 0.5, "> 20 mm").f1 == 1
@@ -73,7 +75,7 @@ def test_without_lesions_there_is_nothing_to_find():
     invented = counts([detect(nothing, lesions(SMALL), ISOTROPIC)], 0.5)
     assert (invented.precision, invented.f1) == (0, 0)
     assert math.isnan(invented.recall)
-    assert math.isnan(panoptic_quality([detect(nothing, nothing, ISOTROPIC)]))
+    assert math.isnan(clean.panoptic_quality)
 
 
 @settings(max_examples=25, deadline=None)
@@ -126,4 +128,4 @@ def test_what_panoptica_says_of_the_sample_of_lits(shared_data, case, found, tru
     detection = detect(*(volume.array == 2 for volume in volumes), volumes[0].affine)
     total = counts([detection], 0.5)
     assert (total.found, total.truth, total.prediction) == (found, truth, prediction)
-    assert panoptic_quality([detection]) == pytest.approx(quality, abs=5e-5)
+    assert total.panoptic_quality == pytest.approx(quality, abs=5e-5)

@@ -9,9 +9,10 @@ from pydicom import dcmread
 from nen_imaging.contract import Refusal
 from nen_imaging.dicom.geometry import plane_of
 from nen_imaging.dicom.image import read_image
+from nen_imaging.dicom.segmentation_image import read_segments
 from nen_imaging.phantom.dicom_writer import write_ct_series
 from nen_imaging.validation.archives import opened
-from nen_imaging.validation.masks import mask_on, png_slices, seg_slices
+from nen_imaging.validation.masks import mask_on, png_slices, slices_of
 from tests.validation.layouts import as_chaos, body, seg_of
 
 CT, TRUTH = body()
@@ -49,24 +50,18 @@ def test_a_mask_of_another_size_is_refused(series):
         mask_on(ct, [(planes[0], LIVER[1:, :, 0])])
 
 
+def test_a_mask_on_a_grid_of_its_own(series):
+    _, ct, _ = series
+    whole = TRUTH.with_array(LIVER)
+    part = whole.cropped(np.array([0, 0, 3]), np.array([*LIVER.shape[:2], 20]))
+    assert np.array_equal(mask_on(ct, slices_of(part)), LIVER)
+
+
 def test_segments_of_a_seg(series):
     files, ct, _ = series
-    seg = seg_of(files, {"Liver": LIVER, "Mass": TRUTH.array == 2})
-    assert np.array_equal(mask_on(ct, seg_slices(seg, [1])), LIVER)
-    assert np.array_equal(mask_on(ct, seg_slices(seg, [2])), TRUTH.array == 2)
-    assert not mask_on(ct, seg_slices(seg, [3])).any()
-
-
-def test_what_is_no_seg_is_refused(series):
-    files, _, _ = series
-    seg = seg_of(files, {"Liver": LIVER})
-    seg.SegmentationType = "LABELMAP"
-    with pytest.raises(Refusal, match="neither BINARY nor FRACTIONAL"):
-        list(seg_slices(seg, [1]))
-    seg.SegmentationType = "BINARY"
-    seg.PixelData = seg.PixelData[:100]
-    with pytest.raises(Refusal, match="The SEG cannot be read"):
-        list(seg_slices(seg, [1]))
+    liver, mass = read_segments(seg_of(files, {"Liver": LIVER, "Mass": TRUTH.array == 2}))
+    assert np.array_equal(mask_on(ct, slices_of(liver.mask)), LIVER)
+    assert np.array_equal(mask_on(ct, slices_of(mass.mask)), TRUTH.array == 2)
 
 
 def test_png_masks_need_one_per_slice(tmp_path):

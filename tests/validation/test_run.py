@@ -135,10 +135,11 @@ slow_run(Path({root!r}), Path({results!r}))
 
 
 def slow_run(root, results):
-    """What the killed process runs: ten cases with a network that takes its time."""
+    """What the killed process runs: ten cases with a network that hangs at the fourth."""
 
     def segment_volume(ct, _bundle, **_options):
-        time.sleep(0.3)
+        if len(list(results.glob("scores/*/stage.json"))) == 3:
+            time.sleep(3600)
         labels = np.where(ct.array > 90, 1, 0).astype(np.uint8)
         nothing = ct.with_array(np.zeros_like(labels))
         return segment.Segmentation(ct.with_array(labels), nothing, (0.0,), (), "cpu")
@@ -153,14 +154,13 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, monkeypatch):
     script = SLOW_RUN.format(root=str(root), results=str(results))
     repository = Path(__file__).parents[2]
     process = subprocess.Popen([sys.executable, "-c", script], cwd=repository)
-    deadline = time.monotonic() + 90
-    while len(list(results.glob("scores/*/stage.json"))) < 3 and time.monotonic() < deadline:
+    while not list(results.glob("cases/3.tmp")):
         time.sleep(0.05)
         assert process.poll() is None
     process.send_signal(signal.SIGKILL)
     process.wait()
     finished = {path.parent.name: path.stat().st_mtime_ns for path in results.glob("scores/*/stage.json")}
-    assert 3 <= len(finished) < 10
+    assert set(finished) == {"0", "1", "2"}
     monkeypatch.setattr(time, "sleep", silent)
     monkeypatch.setattr(segment, "segment_volume", segment.segment_volume)  # what slow_run puts there goes again
     again = slow_run(root, results)
@@ -225,3 +225,18 @@ def test_score_says_what_is_wrong_with_a_mask(tmp_path):
     assert "hold the codes 0, 3, 6" in result.problem
     with pytest.raises(StageError, match="There is no NIfTI file"):
         score_pairs(validation, tmp_path / "results", tmp_path / "pred", silent)
+
+
+def test_score_goes_on_after_a_file_that_is_no_image_and_never_guesses_a_pair(tmp_path):
+    for name in ("truth", "pred"):
+        (tmp_path / name).mkdir()
+        write_nifti(tmp_path / name / "c.nii", TRUTH)
+    (tmp_path / "truth" / "b.nii").write_bytes(b"no NIfTI")
+    for path in ("pred/b.nii", "truth/first_7.nii", "pred/fold1_7.nii", "pred/fold2_7.nii"):
+        write_nifti(tmp_path / path, TRUTH)
+    validation = Validation(tmp_path / "results", "score")
+    results = score_pairs(validation, tmp_path / "truth", tmp_path / "pred", silent)
+    assert [one.name for one in results] == ["b", "c", "first_7"]
+    assert "b.nii cannot be read" in results[0].problem
+    assert results[1].problem == ""
+    assert "several files have the number 7" in results[2].problem
