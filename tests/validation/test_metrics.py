@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 
-from nen_imaging.validation.metrics import FIGURES, WHEN_EMPTY, Overlap, lesions_of, liver_of, mask_figures
+from nen_imaging.validation.metrics import FIGURES, WHEN_EMPTY, lesions_of, liver_of, mask_figures
 from tests.validation.shapes import SPACING_MM, ball, flips, label_map, mask_pairs, permutations, spacings
 
 NOTHING = np.zeros((6, 6, 6), bool)
@@ -57,23 +57,6 @@ def test_only_distances_scale_with_the_spacing(pair, spacing_mm):
     assert [twice[name] for name in IN_MM] == pytest.approx([2 * once[name] for name in IN_MM], nan_ok=True)
     same = ("dice", "voe", "rvd")
     assert [twice[name] for name in same] == pytest.approx([once[name] for name in same], nan_ok=True)
-
-
-@settings(max_examples=25, deadline=None)
-@given(pair=mask_pairs)
-def test_simpleitk_says_the_same_of_overlap(pair):
-    import SimpleITK
-
-    assume(all(mask.any() for mask in pair))
-    truth, prediction = pair
-    measure = SimpleITK.LabelOverlapMeasuresImageFilter()
-    measure.Execute(*[SimpleITK.GetImageFromArray(mask.astype(np.uint8)) for mask in (prediction, truth)])
-    overlap = Overlap.of(truth, prediction)
-    assert overlap.dice == pytest.approx(measure.GetDiceCoefficient())
-    assert overlap.jaccard == pytest.approx(measure.GetJaccardCoefficient())
-    assert overlap.voe == pytest.approx(1 - measure.GetJaccardCoefficient())
-    size = overlap.truth, overlap.prediction
-    assert overlap.rvd == pytest.approx((size[1] - size[0]) / size[0])
 
 
 @pytest.mark.parametrize(

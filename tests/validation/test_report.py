@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import wilcoxon
 
 from nen_imaging.cli.main import main
 from nen_imaging.stage import StageError
@@ -115,7 +114,7 @@ def test_two_bundles_side_by_side(run, msd, tmp_path, network):
     assert dice.cases == 4
     assert dice.difference == pytest.approx(-np.mean(first) / 2, abs=1e-6)
     assert dice.low < dice.difference < dice.high < 0
-    assert dice.p_value == pytest.approx(wilcoxon([-one / 2 for one in first]).pvalue)
+    assert dice.p_value == pytest.approx(2 / 2**4)  # of all signs that four differences can have, these two extremes
     liver = next(one for one in found.figures if one.figure == "liver_dice")
     assert (liver.difference, liver.p_value) == (0, 1)
     assert found.left_out == ("48",)
