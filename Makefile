@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo lint test test-all config wheel clean
+.PHONY: install ci-packages demo lint test test-all config wheel clean
 
 install: $(VENV)/installed
 
@@ -15,6 +15,12 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed -c constraints.txt -e '.[dev]'
 	touch $@
+
+# A real PACS for the tests of `fetch`, which are skipped without it. Nothing happens without root or where apt does not answer.
+ci-packages:
+	@command -v Orthanc >/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
+	  { timeout 120 apt-get update -qq && DEBIAN_FRONTEND=noninteractive timeout 300 apt-get install -y -qq \
+	    --no-install-recommends orthanc orthanc-dicomweb; } || echo "ci-packages: apt does not answer; going on without Orthanc"
 
 lint: install
 	$(BIN)/ruff check .

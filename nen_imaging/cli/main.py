@@ -10,7 +10,10 @@ from types import ModuleType
 from nen_imaging import __version__
 from nen_imaging.contract import ExitCode, Refusal
 
-VERBS = ("run", "index", "segment", "suv", "demo", "validate", "models", "train", "doctor", "unlock", "clean", "stage")
+VERBS = (
+    "run", "index", "fetch", "segment", "suv", "demo", "validate", "models", "train", "doctor", "unlock", "clean",
+    "stage",
+)  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,11 +52,12 @@ def expected_errors() -> tuple[type[Exception], ...]:
     """The errors whose message is meant for the user as it is; all others are bugs and show their trace."""
     from nen_imaging.config import ConfigError
     from nen_imaging.dicom.privacy import PrivacyError
+    from nen_imaging.pacs.connection import PacsFileError
     from nen_imaging.segmentation.bundle import BundleError
     from nen_imaging.stage import StageError
     from nen_imaging.timeline import TimelineError
 
-    return ConfigError, StageError, BundleError, TimelineError, PrivacyError
+    return ConfigError, StageError, BundleError, TimelineError, PrivacyError, PacsFileError
 
 
 def _module(verb: str) -> ModuleType:

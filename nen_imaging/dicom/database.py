@@ -121,6 +121,10 @@ class FilesDatabase:
         )
         return {(identity, issuer) for identity, issuer in rows}
 
+    def instances(self) -> set[str]:
+        """The keyed hash of every SOPInstanceUID."""
+        return {row.header.instance for rows in self.by_series_uid() for row in rows if row.header}
+
     def by_series_uid(self) -> Iterator[list[FileRow]]:
         """The files with a header, one SeriesInstanceUID of one study and identity at a time, in order of path."""
         rows = self._connection.execute(
