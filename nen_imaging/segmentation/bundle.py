@@ -22,11 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from nen_imaging.segmentation.calibration import Calibration
 from nen_imaging.segmentation.preprocess import InputScaling
 
 REGISTRY = "registry.yaml"
@@ -49,17 +48,6 @@ class NetworkInference(_Part):
     weights: str
     spacing_mm: float = Field(gt=0)
     patch: tuple[int, int, int]
-
-
-class Calibration(_Part):
-    """From the network's lesion logit to a probability, fitted on patients that the weights have not seen."""
-
-    lesion_shift: float = 0.0
-    lesion_scale: float = Field(1.0, gt=0)
-
-    def applied_to(self, logit: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The calibrated logit: shifted, then scaled."""
-        return np.asarray((logit + self.lesion_shift) * self.lesion_scale, np.float32)
 
 
 class Inference(_Part):

@@ -44,17 +44,22 @@ def near(mask: Mask, distance_mm: float, spacing_mm: float) -> Mask:
     return np.asarray(distance_transform_edt(~mask) * spacing_mm <= distance_mm)
 
 
-def one_organ(liver: Floats, lesion: Floats) -> tuple[Floats, Floats, int]:
-    """Probabilities of liver (with lesions) and lesions, cleaned so that a threshold of one half gives one organ.
+def one_organ(liver: Floats) -> tuple[Floats, int]:
+    """Probability of liver (with lesions), cleaned so that a threshold of one half gives one organ.
 
-    Parts far from the liver vanish; lesions count only in the liver (the fine network counts them as liver; given
-    10 mm more, stomach and gallbladder became lesions: measured); enclosed holes are liver.
-    Returns also the number of the liver's separate parts.
+    Parts far from the liver vanish; enclosed holes are liver. Returns also the number of the liver's separate parts.
     """
     whole, parts = main_parts(liver >= 0.5)
     filled = without_holes(whole)
-    liver = np.where(filled, np.where(whole, liver, 1.0), np.minimum(liver, 0.49)).astype(np.float32)
-    return liver, np.where(filled, lesion, np.minimum(lesion, 0.49)).astype(np.float32), parts
+    return np.where(filled, np.where(whole, liver, 1.0), np.minimum(liver, 0.49)).astype(np.float32), parts
+
+
+def only_in(liver: Mask, lesion: Floats) -> Floats:
+    """Probability of lesion, below one half outside the liver.
+
+    The fine network counts lesions as liver; given 10 mm more, stomach and gallbladder became lesions (measured).
+    """
+    return np.where(liver, lesion, np.minimum(lesion, 0.49)).astype(np.float32)
 
 
 def is_truncated(liver: Mask, image: NDArray[Any], spacing_mm: NDArray[np.floating], area_mm2: float = 100.0) -> bool:

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from nen_imaging.contract import Reason
 from nen_imaging.segmentation import postprocess, uncertainty
-from nen_imaging.segmentation.bundle import Bundle, Calibration
+from nen_imaging.segmentation.bundle import Bundle
+from nen_imaging.segmentation.calibration import Calibration, sigmoid
 from nen_imaging.segmentation.infer import choose_device, load_model, with_fallback
 from nen_imaging.segmentation.preprocess import prepared
-from nen_imaging.segmentation.two_stage import SMALLEST_LIVER_ML, FineView, floats, index_range, look, sigmoid
+from nen_imaging.segmentation.two_stage import SMALLEST_LIVER_ML, FineView, floats, index_range, look
 from nen_imaging.volume import Volume, resample
 
 Floats = NDArray[np.float32]
@@ -103,12 +104,11 @@ def segment_volume(ct: Volume, bundle: Bundle, *, device: str = "auto", threads:
 
 
 def _organ(view: FineView, calibration: Calibration) -> _Organ | None:
-    liver, lesion, parts = postprocess.one_organ(
-        sigmoid(view.liver_logit), sigmoid(calibration.applied_to(view.lesion_logit))
-    )
+    liver, parts = postprocess.one_organ(sigmoid(view.liver_logit + np.float32(calibration.liver_shift)))
     mask = liver >= 0.5
     if mask.sum() * view.grid.voxel_volume_ml < SMALLEST_LIVER_ML:
         return None
+    lesion = postprocess.only_in(mask, sigmoid(calibration.lesion_logit(view.lesion_logit, mask)))
     loads = uncertainty.load_spread(mask, lesion)
     reasons = []
     unlike = uncertainty.unlike_training(view.coarse_liver, liver, view.reference_hu)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nen_imaging.segmentation import postprocess
+from nen_imaging.segmentation.calibration import sigmoid
 from nen_imaging.segmentation.infer import Model, predict
 from nen_imaging.segmentation.preprocess import (
     AIR_HU,
@@ -92,11 +93,6 @@ def look_closely(image: Volume, coarse: CoarseView, model: Model, device: str) -
 def floats(volume: Volume) -> Floats:
     """A volume's array as contiguous float32."""
     return np.ascontiguousarray(volume.array, np.float32)
-
-
-def sigmoid(logit: Floats) -> Floats:
-    """Probability of a logit."""
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logit, -30, 30))), np.float32)
 
 
 def _box_of_liver(image: Volume, coarse: CoarseView) -> Volume:

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nen_imaging.segmentation.bundle import Calibration
+from nen_imaging.segmentation.calibration import Calibration, expected_share, logit_of, sigmoid
 from nen_imaging.segmentation.infer import Model
-from nen_imaging.segmentation.two_stage import FineView, floats, look, sigmoid
+from nen_imaging.segmentation.postprocess import one_organ
+from nen_imaging.segmentation.two_stage import floats, look
+from nen_imaging.segmentation.uncertainty import overlap
 from nen_imaging.training.cases import LESION, Case
 from nen_imaging.training.lesions import add_lesions
 from nen_imaging.training.recipes import LesionRecipe
-from nen_imaging.volume import Volume, resample
+from nen_imaging.volume import resample
 
 Floats = NDArray[np.float32]
 
-SHIFTS = np.arange(-1.5, 3.01, 0.25)
+LIVER_SHIFTS = np.arange(-2.5, 1.01, 0.5)
+LESION_SHIFTS = np.arange(-2.0, 3.01, 0.25)
+LOAD_WEIGHTS = np.arange(0.0, 1.51, 0.1)
 SCALES = (0.5, 0.6, 0.75, 0.9, 1.0, 1.2, 1.5)
 _LOAD_TOLERANCE = 2.0  # points of load that weigh as much as a Dice of zero, for a liver without lesions
 
 
 @dataclass(frozen=True)
 class Voxels:
-    """The network's lesion logits, and the truth, in the voxels of one true liver."""
+    """Lesion logits and truth in the voxels of the liver that was found; and how large the true ones are, in voxels."""
 
     logit: Floats
     lesion: NDArray[np.bool_]
+    true_lesion: int
+    true_liver: int
 
 
 def with_synthetic(
@@ -46,39 +53,68 @@ def with_synthetic(
         yield replace(case, name=f"{case.name} synthetic", image=hu, label=case.label.with_array(label))
 
 
-def voxels_of(case: Case, model: Model, device: str = "cpu") -> Voxels | None:
-    """What the network says in a case's liver; None where no liver is found."""
+def fit(cases: Sequence[Case], model: Model, device: str = "cpu") -> Calibration:
+    """The shift with the best livers, and with it the calibration of lesions.
+
+    Cases in which no liver is found are left out; if that are all, nothing is calibrated.
+    """
+    costs = [cost for case in cases if (cost := _liver_costs(case, model, device)) is not None]
+    if not costs:
+        return Calibration()
+    liver_shift = float(LIVER_SHIFTS[int(np.argmin(np.mean(costs, axis=0)))])
+    voxels = [found for case in cases if (found := _voxels_of(case, model, liver_shift, device)) is not None]
+    return fit_lesions(voxels).model_copy(update={"liver_shift": liver_shift})
+
+
+def fit_lesions(cases: Sequence[Voxels]) -> Calibration:
+    """Shift and load weight with the least sum of lost Dice and relative load error, then the likeliest scale."""
+    if not cases:
+        return Calibration()
+    shares = [logit_of(expected_share(case.logit)) for case in cases]
+
+    def cost(shift: float, weight: float) -> float:
+        return float(np.mean([_cost(case, shift + weight * share) for case, share in zip(cases, shares, strict=True)]))
+
+    shift, weight = min(product(LESION_SHIFTS.tolist(), LOAD_WEIGHTS.tolist()), key=lambda pair: cost(*pair))
+    candidates = [Calibration(lesion_shift=shift, load_weight=weight, lesion_scale=scale) for scale in SCALES]
+    return min(candidates, key=lambda one: float(np.mean([_surprise(case, one) for case in cases])))
+
+
+def _liver_costs(case: Case, model: Model, device: str) -> Floats | None:
+    """Lost Dice plus relative error of the volume at each of `LIVER_SHIFTS`."""
     view = look(case.image, model, device)
-    return None if view is None else _inside(view, case.label)
-
-
-def _inside(view: FineView, label: Volume) -> Voxels:
-    truth = resample(label, view.grid.shape, view.grid.affine, nearest=True).array
-    liver = np.greater(truth, 0)
-    return Voxels(view.lesion_logit[liver], np.equal(truth, LESION)[liver])
-
-
-def fit(cases: list[Voxels]) -> Calibration:
-    """The shift with the least sum of lost Dice and relative load error, then the likeliest scale."""
-    shift = min(SHIFTS.tolist(), key=lambda value: np.mean([_cost(case, value) for case in cases]))
-    scale = min(
-        SCALES,
-        key=lambda value: np.mean(
-            [_surprise(case, Calibration(lesion_shift=shift, lesion_scale=value)) for case in cases]
-        ),
+    if view is None:
+        return None
+    true = np.greater(resample(case.label, view.grid.shape, view.grid.affine, nearest=True).array, 0)
+    volume = max(1, int(true.sum()))
+    livers = (one_organ(sigmoid(view.liver_logit + np.float32(shift)))[0] >= 0.5 for shift in LIVER_SHIFTS)
+    return np.array(
+        [1 - overlap(liver, true) + abs(int(liver.sum()) - volume) / volume for liver in livers], np.float32
     )
-    return Calibration(lesion_shift=shift, lesion_scale=scale)
+
+
+def _voxels_of(case: Case, model: Model, liver_shift: float, device: str) -> Voxels | None:
+    view = look(case.image, model, device)
+    if view is None:
+        return None
+    liver = one_organ(sigmoid(view.liver_logit + np.float32(liver_shift)))[0] >= 0.5
+    if not liver.any():
+        return None
+    true = resample(case.label, view.grid.shape, view.grid.affine, nearest=True).array
+    lesion = np.equal(true, LESION)
+    return Voxels(view.lesion_logit[liver], lesion[liver], int(lesion.sum()), int(np.greater(true, 0).sum()))
 
 
 def _cost(case: Voxels, shift: float) -> float:
-    found = case.logit + shift >= 0
-    loads = [100.0 * float(mask.mean()) for mask in (found, case.lesion)]
-    dice = 2.0 * float((found & case.lesion).sum()) / max(1, int(found.sum() + case.lesion.sum()))
-    lost = 1.0 - dice if case.lesion.any() else 0.0
-    return lost + abs(loads[0] - loads[1]) / (_LOAD_TOLERANCE + loads[1])
+    found = case.logit >= -shift
+    size, overlapping = int(found.sum()), int((found & case.lesion).sum())
+    lost = 1.0 - 2.0 * overlapping / max(1, size + case.true_lesion) if case.true_lesion else 0.0
+    load, true_load = 100.0 * size / found.size, 100.0 * case.true_lesion / max(1, case.true_liver)
+    return lost + abs(load - true_load) / (_LOAD_TOLERANCE + true_load)
 
 
 def _surprise(case: Voxels, calibration: Calibration) -> float:
     """Mean negative log-likelihood."""
-    probability = np.clip(sigmoid(calibration.applied_to(case.logit)), 1e-4, 1 - 1e-4)
+    logit = calibration.lesion_logit(case.logit, np.ones(case.logit.shape, bool))
+    probability = np.clip(sigmoid(logit), 1e-4, 1 - 1e-4)
     return float(-np.log(np.where(case.lesion, probability, 1 - probability)).mean())

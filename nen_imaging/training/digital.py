@@ -11,6 +11,12 @@ from nen_imaging.training.cases import Case
 from nen_imaging.training.recipes import DigitalRecipe
 
 
+def unseen(recipe: DigitalRecipe, patients: int) -> DigitalRecipe:
+    """Patients after those of the recipe; none if it has none."""
+    first_seed = recipe.first_seed + recipe.patients
+    return recipe.model_copy(update={"patients": patients if recipe.patients else 0, "first_seed": first_seed})
+
+
 def digital_cases(recipe: DigitalRecipe, spacing_mm: float) -> Iterator[Case]:
     """Paint the recipe's patients, one staging each, at a spacing; loads are spread evenly from 0 to 75 %."""
     from nen_imaging.phantom.anatomy import digital_patient

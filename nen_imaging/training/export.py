@@ -11,11 +11,11 @@ from nen_imaging.segmentation.bundle import (
     INFERENCE,
     METADATA,
     Bundle,
-    Calibration,
     Inference,
     NetworkInference,
     register_bundle,
 )
+from nen_imaging.segmentation.calibration import Calibration
 from nen_imaging.training.recipes import NetworkRecipe, Recipe
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Weights = Mapping[str, "torch.Tensor"]
 
 CALIBRATION_LOADS = (60.0, 20.0, 45.0, 30.0, 8.0)  # percent, of synthetic lesions in the held-out livers
+CALIBRATION_PATIENTS = 8  # digital ones, if the recipe trains with any
 LICENCE = "CC BY-NC-SA 4.0 (research, non-commercial)"
 _LICENCE_TEXT = """Weights in this folder: Creative Commons Attribution-NonCommercial-ShareAlike 4.0 International
 (https://creativecommons.org/licenses/by-nc-sa/4.0/legalcode).
@@ -188,7 +189,7 @@ def _results(results: list[dict[str, Any]]) -> list[str]:
         return ["None yet: do not use this bundle for anything but tests."]
     columns = list(results[0])
     return [
-        "They chose the calibration (three numbers) and steered the recipe (`training-log.md`), so these are "
+        "They chose the calibration (four numbers) and steered the recipe (`training-log.md`), so these are "
         "optimistic; few scans, no claim of accuracy.",
         "",
         "| " + " | ".join(columns) + " |",
@@ -209,8 +210,9 @@ def export_run(
     Without held-out patients nothing is calibrated or measured, and the card says so.
     """
     from nen_imaging.segmentation.infer import load_model
-    from nen_imaging.training.calibrate import fit, voxels_of, with_synthetic
+    from nen_imaging.training.calibrate import fit, with_synthetic
     from nen_imaging.training.data import held_out_cases, training_data
+    from nen_imaging.training.digital import digital_cases, unseen
     from nen_imaging.training.evaluate import evaluate
 
     weights: dict[str, Weights] = {name: load_weights(path) for name, path in checkpoints.items()}
@@ -219,9 +221,8 @@ def export_run(
     if not recipe.held_out:
         return bundle
     cases = list(with_synthetic(held_out_cases(recipe, data), recipe.lesions, CALIBRATION_LOADS, recipe.seed))
-    model = load_model(bundle)
-    voxels = [found for found in (voxels_of(case, model) for case in cases) if found]
-    calibration = fit(voxels)
+    cases += digital_cases(unseen(recipe.digital, CALIBRATION_PATIENTS), recipe.lesion.spacing_mm)
+    calibration = fit(cases, load_model(bundle))
     bundle = write_bundle(recipe, weights, rows, models_dir, calibration=calibration, default=default)
     results = [evaluate(case, bundle) for case in cases]
     return write_bundle(recipe, weights, rows, models_dir, calibration=calibration, results=results, default=default)

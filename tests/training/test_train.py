@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ import yaml
 
 from nen_imaging.cli.main import main
 from nen_imaging.segmentation.bundle import find_bundle, read_inference, verify
+from nen_imaging.segmentation.calibration import Calibration
 from nen_imaging.shipped import shipped
-from nen_imaging.training.calibrate import Voxels, fit
+from nen_imaging.training.calibrate import Voxels, fit_lesions
 from nen_imaging.training.recipes import Recipe, RecipeError, load_recipe
 
 
@@ -31,16 +33,36 @@ def test_one_command_trains_and_exports(data, recipe, tmp_path):
     assert read_inference(bundle).liver.patch == recipe.liver.patch
 
 
+def drawn(share: float, gap: float, rng: np.random.Generator) -> Voxels:
+    """A liver in which lesions have a logit of gap / 2, parenchyma of - gap / 2, both with a deviation of 1.2."""
+    lesion = rng.random(20_000) < share
+    logit = np.where(lesion, gap / 2, -gap / 2) + rng.normal(0, 1.2, lesion.size)
+    return Voxels(logit.astype(np.float32), lesion, int(lesion.sum()), lesion.size)
+
+
 def test_the_calibration_finds_the_shift_that_was_hidden():
     rng = np.random.default_rng(0)
-    cases = []
-    for share in (0.02, 0.2, 0.5):
-        lesion = rng.random(20_000) < share
-        logit = np.where(lesion, 3.0, -3.0) + rng.normal(0, 1.2, lesion.size)
-        cases.append(Voxels((logit - 2.0).astype(np.float32), lesion))
-    found = fit(cases)
+    cases = [drawn(share, 6.0, rng) for share in (0.02, 0.2, 0.5)]
+    found = fit_lesions([replace(case, logit=case.logit - 2) for case in cases])
     for case in cases:
-        assert (case.logit + found.lesion_shift >= 0).mean() == pytest.approx(case.lesion.mean(), rel=0.1)
+        calibrated = found.lesion_logit(case.logit - 2, np.ones(case.logit.shape, bool))
+        assert (calibrated >= 0).mean() == pytest.approx(case.lesion.mean(), rel=0.1)
+
+
+def test_the_calibration_corrects_a_network_that_expects_the_same_load_in_everyone():
+    rng = np.random.default_rng(0)
+    cases = [drawn(share, 2.0, rng) for share in (0.05, 0.2, 0.5, 0.7)]
+    found = fit_lesions(cases)
+    everywhere = np.ones(cases[0].logit.shape, bool)
+    plain = [(case.logit + fit_lesions(cases[2:3]).lesion_shift >= 0).mean() for case in cases]
+    corrected = [(found.lesion_logit(case.logit, everywhere) >= 0).mean() for case in cases]
+    true = np.array([case.lesion.mean() for case in cases])
+    assert found.load_weight > 0
+    assert np.abs(corrected - true).max() < 0.5 * np.abs(plain - true).max()
+
+
+def test_a_case_without_liver_calibrates_nothing():
+    assert fit_lesions([]) == Calibration()
 
 
 def test_a_recipe_that_extends_another_holds_what_differs(recipe, tmp_path):

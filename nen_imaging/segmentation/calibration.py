@@ -1,0 +1,47 @@
+"""From the network's logits to probabilities that mean what they say: four numbers of the bundle."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+Floats = NDArray[np.float32]
+
+SMALLEST_SHARE = 1e-3
+
+
+class Calibration(BaseModel):
+    """Fitted on patients that the weights have not seen (`training/calibrate.py`).
+
+    A network was trained at one mix of loads and sees each patient with that expectation: low loads come out high,
+    high ones low. So the lesion logit is shifted with the patient's own expected load, as a classifier is adjusted to
+    new prior probabilities (Saerens et al., Neural Computation 2002;14:21); how strongly is fitted too.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    liver_shift: float = 0.0
+    lesion_shift: float = 0.0
+    load_weight: float = Field(0.0, ge=0, description="of the logit of the patient's expected load in the shift")
+    lesion_scale: float = Field(1.0, gt=0)
+
+    def lesion_logit(self, logit: Floats, liver: NDArray[np.bool_]) -> Floats:
+        """The calibrated lesion logit; the expected load is the mean probability in ``liver`` (not empty)."""
+        shift = self.lesion_shift + self.load_weight * logit_of(expected_share(logit[liver]))
+        return np.asarray((logit + np.float32(shift)) * np.float32(self.lesion_scale), np.float32)
+
+
+def sigmoid(logit: Floats) -> Floats:
+    """Probability of a logit."""
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logit, -30, 30))), np.float32)
+
+
+def expected_share(logit: Floats) -> float:
+    """The mean probability, neither 0 nor 1."""
+    return float(np.clip(sigmoid(logit).mean(dtype=float), SMALLEST_SHARE, 1 - SMALLEST_SHARE))
+
+
+def logit_of(share: float) -> float:
+    """The logit of a probability between 0 and 1."""
+    return float(np.log(share / (1 - share)))
