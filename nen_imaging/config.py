@@ -32,6 +32,13 @@ class StagingConfig(_Section):
     window_days: int = Field(
         30, ge=0, le=90, description="images up to this many days before or after a CT belong to the CT's staging"
     )
+    date_shift_days: int = Field(
+        0,
+        ge=0,
+        le=36500,
+        description="0: dates are shown as they are; else every patient's dates are moved back by another number of "
+        "days up to this, which the key alone tells; intervals stay; a results folder keeps the value it began with",
+    )
 
 
 class SelectionConfig(_Section):

@@ -77,6 +77,6 @@ def index_and_split(
         reselect=reselect,
         progress=progress,
     )
-    notes = split_timeline(timeline, results, summary.patients, summary.patients_named, read_region)
+    notes = split_timeline(timeline, results, summary.patients, summary.patients_named, read_region, summary.moved_days)
     unknown = sorted(timeline.pins.keys() - summary.series)
     return summary, notes + [f"pins.csv: the study has no series {key}; not used" for key in unknown]

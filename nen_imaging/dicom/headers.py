@@ -172,15 +172,16 @@ def _header(dataset: pydicom.FileDataset, digest: str, pseudonymiser: Pseudonymi
     texts = [text_of(dataset, key) for key in ("SeriesDescription", "ProtocolName")]
     study = text_of(dataset, "StudyInstanceUID")
     spacing, orientation, positions, thickness, rescaled = _geometry(dataset)
+    identity = _identity(dataset, pseudonymiser)
     return Header(
-        identity=_identity(dataset, pseudonymiser),
+        identity=identity,
         issuer=pseudonymiser.issuer(text_of(dataset, "IssuerOfPatientID")),
         study=pseudonymiser.digest("study", study or text_of(dataset, "SeriesInstanceUID")),
         series=pseudonymiser.digest("series", text_of(dataset, "SeriesInstanceUID")),
         instance=pseudonymiser.digest("instance", text_of(dataset, "SOPInstanceUID")),
         modality=vocabulary.modality_word(text_of(dataset, "Modality")),
         is_secondary_capture=text_of(dataset, "SOPClassUID").startswith("1.2.840.10008.5.1.4.1.1.7"),
-        date=date_of(dataset),
+        date=pseudonymiser.shown_date(date_of(dataset), identity),
         image_type=vocabulary.image_type_words(texts_of(dataset, "ImageType")),
         rows=integer_of(dataset, "Rows") or 0,
         columns=integer_of(dataset, "Columns") or 0,

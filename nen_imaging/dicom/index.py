@@ -20,6 +20,7 @@ from nen_imaging.contract import (
     Refusal,
     Results,
 )
+from nen_imaging.dates import moved
 from nen_imaging.dicom.database import FilesDatabase
 from nen_imaging.dicom.group import Series, group_series
 from nen_imaging.dicom.index_rows import REASON_OF_KIND, Row, quarantine_rows, series_rows, staging_rows, study_rows
@@ -49,6 +50,8 @@ class IndexSummary:
     """The keys of all series."""
     patients: Mapping[str, Mapping[str, str]]
     """For each patient with an active staging: every name and date by which a staging may be called -> its name."""
+    moved_days: Mapping[str, int] = field(repr=False)
+    """By how many days the dates of each patient were moved."""
     _pseudonymiser: Pseudonymiser = field(repr=False)
     _pseudonyms: Mapping[tuple[str, str], str] = field(repr=False)
 
@@ -79,7 +82,7 @@ def index_study(
     study, results
         What to scan, and where `index/` and the selections of the stagings are written.
     options
-        ``window_days``, ``preferred_phase``, ``preferred_thickness_mm``.
+        ``window_days``, ``date_shift_days``, ``preferred_phase``, ``preferred_thickness_mm``.
     key
         The key of the pseudonyms (`privacy.load_key`).
     pins
@@ -100,13 +103,17 @@ def index_study(
     StageError
         Another index of these results takes longer than an hour.
     """
-    pseudonymiser = Pseudonymiser(key)
+    pseudonymiser = Pseudonymiser(key, options["date_shift_days"])
     with exclusive_lock(results.index / ".lock", wait_s=LOCK_WAIT_S):
         hold_to_key(results, pseudonymiser)
         with FilesDatabase(results.files_database) as database:
             headers_read = scan_study(study, database, pseudonymiser, progress=progress)
             people = pseudonyms(pseudonymiser, database.issuers())
-            series = [_dated(one, dates or {}) for one in group_series(database, pseudonymiser, people)]
+            moved_days = {patient: pseudonymiser.moved_days(identity) for (identity, _), patient in people.items()}
+            series = [
+                _dated(one, dates or {}, moved_days[one.patient])
+                for one in group_series(database, pseudonymiser, people)
+            ]
             quarantine = quarantine_rows(database.quarantined(), pseudonymiser)
         if not series:
             raise Refusal("study.empty", f"No file of the study is DICOM; {len(quarantine)} files were looked at.")
@@ -129,12 +136,16 @@ def index_study(
         Counter(str(one.kind) for one in series if one.kind in REASON_OF_KIND),
         frozenset(one.key for one in series),
         selection.names_of_stagings(),
+        moved_days,
         pseudonymiser,
         people,
     )
 
 
-def _dated(series: Series, dates: Mapping[str, str]) -> Series:
+def _dated(series: Series, dates: Mapping[str, str], moved_days: int) -> Series:
     """An undated series with the date that `corrections.csv` gives its staging."""
     given = dates.get(undated_name(series.study)) if not series.date else None
-    return replace(series, date=given, codes=tuple(c for c in series.codes if c != "date.missing")) if given else series
+    if not given:
+        return series
+    codes = tuple(code for code in series.codes if code != "date.missing")
+    return replace(series, date=moved(given, moved_days), codes=codes)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nen_imaging.contract import Results
+from nen_imaging.dates import moved
 
 KEY_FILE_VARIABLE = "NEN_IMAGING_KEY_FILE"
 LINKAGE_COLUMNS = ("patient", "patient_id", "issuer", "patient_name", "birth_date")
@@ -33,6 +34,8 @@ class Pseudonymiser:
     """Keyed hashes (HMAC-SHA256), each for its own purpose so that equal texts of two purposes differ."""
 
     key: bytes
+    date_shift_days: int = 0
+    """Dates are moved back by at most so many days, by another number for every patient; 0: by none."""
 
     def digest(self, purpose: str, *parts: str, letters: int = 16) -> str:
         """The first base32 letters of the keyed hash of some texts."""
@@ -51,9 +54,20 @@ class Pseudonymiser:
         """The pseudonym: ``P`` and ten base32 letters."""
         return "P" + self.digest("patient", identity, issuer, letters=10)
 
+    def shown_date(self, date: str, identity: str) -> str:
+        """A date ``YYYY-MM-DD`` of a patient as results show it."""
+        return moved(date, self.moved_days(identity))
+
+    def moved_days(self, identity: str) -> int:
+        """By how many days the dates of a patient are moved: none, or a negative number that the key alone tells."""
+        if not self.date_shift_days:
+            return 0
+        digest = hmac.digest(self.key, f"date shift\0{identity}".encode(), "sha256")
+        return -1 - int.from_bytes(digest[:8]) % self.date_shift_days
+
     def fingerprint(self) -> str:
-        """What tells two keys apart and says nothing about either."""
-        return self.digest("fingerprint")
+        """What tells two keys (or shifts of dates) apart and says nothing about either."""
+        return self.digest("fingerprint", *(["date shift", str(self.date_shift_days)] if self.date_shift_days else []))
 
 
 def pseudonyms(
@@ -135,8 +149,9 @@ def hold_to_key(results: Results, pseudonymiser: Pseudonymiser) -> None:
         path.write_text(fingerprint + "\n", "ascii")
     elif path.read_text("ascii").strip() != fingerprint:
         raise PrivacyError(
-            f"These results were made with another key than {key_path()}: every patient would get a new pseudonym. "
-            f"Point {KEY_FILE_VARIABLE} to the old key, or start a new results folder."
+            f"These results were made with another key than {key_path()}, or with another date_shift_days: patients "
+            f"and dates would get new names. Point {KEY_FILE_VARIABLE} to the old key and set the old shift, or start "
+            "a new results folder."
         )
 
 

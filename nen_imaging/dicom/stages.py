@@ -35,6 +35,8 @@ def _import_pet(call: StageCall) -> Outcome:
     rows = json.loads(call.input(CORRECTIONS).read_text("utf-8"))["corrections"]
     try:
         corrections = {correction_keyword(row["tag"]): str(row["value"]) for row in rows}
+        if _ADMINISTRATION in corrections:
+            corrections[_ADMINISTRATION] = _moved_back(corrections[_ADMINISTRATION], call, selection)
     except ValueError as error:
         raise Refusal("pet.correction_unknown", str(error)) from error
     tolerance_mm = call.options["spacing_tolerance_mm"]
@@ -44,6 +46,27 @@ def _import_pet(call: StageCall) -> Outcome:
     write_json(call.folder / "pet.json", image.provenance | {"corrections": rows})
     facts = {name: selection.get(name) for name in ("series", "date")}
     return Outcome(image.reasons, facts | {"slices": image.volume.shape[2]})
+
+
+_ADMINISTRATION = "RadiopharmaceuticalStartDateTime"
+
+
+def _moved_back(moment: str, call: StageCall, selection: dict[str, Any]) -> str:
+    """A corrected moment (``YYYYMMDDHHMMSS``), shown with a moved date, on the true day of the images.
+
+    Only the images know by how much it was moved: the results alone do not.
+    """
+    from datetime import date
+
+    from nen_imaging.dates import moved_moment
+    from nen_imaging.dicom.headers import date_of
+    from nen_imaging.dicom.series import read_dataset
+
+    days = (date_of(read_dataset(file, pixels=False)) for _, file in _files(call, selection))
+    true = min(filter(None, days), default="")
+    if not true or not selection["date"]:
+        return moment
+    return moved_moment(moment, (date.fromisoformat(true) - date.fromisoformat(selection["date"])).days)
 
 
 def _selection(call: StageCall, name: str, code: str, text: str) -> dict[str, Any]:

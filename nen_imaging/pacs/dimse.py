@@ -205,8 +205,8 @@ class DimseArchive:
             )
         if not association.is_established:
             raise PacsError(
-                f"{self._name} cannot be reached, hung up, or does not offer what is asked. Check host, port, AE titles, "
-                "network, tls and certificates."
+                f"{self._name} cannot be reached, hung up, or does not offer what is asked. Check host, port, AE "
+                "titles, network, tls and certificates."
             )
         if not any(one.abstract_syntax == contexts[0].abstract_syntax for one in association.accepted_contexts):
             association.release()

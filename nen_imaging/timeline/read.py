@@ -6,7 +6,7 @@ import csv
 import difflib
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nen_imaging.timeline.tables import CORRECTABLE, DATE_TAG, PATIENT, TABLES, Column
@@ -137,6 +137,8 @@ def _read_row(table: str, line: int, header: list[str], cells: list[str], known:
     given = dict(zip(header, (cell.strip() for cell in cells), strict=False))
     checked = {name: _check_cell(table, line, column, given.get(name, "")) for name, column in known.items()}
     row = TimelineRow(table, line, checked.pop(PATIENT.name), checked)
+    if table == "corrections":
+        row = replace(row, cells={**checked, "value": _checked_correction(row)})
     _check_row(row)
     return row
 
@@ -152,6 +154,14 @@ def _check_cell(table: str, line: int, column: Column, cell: str) -> str:
         raise TimelineError(f"{place(table, line, column.name)}: found {cell!r}; {error}") from None
 
 
+def _checked_correction(row: TimelineRow) -> str:
+    """The value of a correction as a header would hold it."""
+    try:
+        return CORRECTABLE[row.cells["tag"]][1](row.cells["value"])
+    except ValueError as error:
+        raise row.error(f"found {row.cells['value']!r}; {error}", "value") from None
+
+
 def _check_row(row: TimelineRow) -> None:
     """What hangs together within a row."""
     cells = row.cells
@@ -159,11 +169,6 @@ def _check_row(row: TimelineRow) -> None:
         shared = min(len(cells["start"]), len(cells["end"]))
         if cells["end"][:shared] < cells["start"][:shared]:
             raise row.error(f"the end {cells['end']} lies before the start {cells['start']}", "end")
-    if row.table == "corrections":
-        try:
-            CORRECTABLE[cells["tag"]][1](cells["value"])
-        except ValueError as error:
-            raise row.error(f"found {cells['value']!r}; {error}", "value") from None
     if row.table == "readings" and cells["reading"] in ("benign", "treated") and not cells["lesion"]:
         raise row.error(f"a reading {cells['reading']} needs the number of its lesion", "lesion")
     if row.table == "readings" and cells["reading"] == "response" and not cells["value"]:

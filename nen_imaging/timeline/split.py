@@ -15,6 +15,7 @@ from typing import Any
 from nen_imaging.contract import CORRECTIONS, LINKS, READER, TIMELINE, Refusal, Results
 from nen_imaging.stage import sha256_of, write_json
 from nen_imaging.timeline.read import Timeline, TimelineRow
+from nen_imaging.timeline.shift import shown
 from nen_imaging.timeline.tables import DATE_TAG
 from nen_imaging.volume import Volume, write_nifti
 
@@ -33,6 +34,7 @@ def split_timeline(
     stagings: Stagings,
     patients_named: Callable[[str], set[str]],
     read_region: RegionReader,
+    moved_days: Mapping[str, int] | None = None,
 ) -> list[str]:
     """Write the small files of every patient and staging; returns notes on rows that found no place.
 
@@ -46,6 +48,8 @@ def split_timeline(
         The pseudonyms that the text of a `patient` column means.
     read_region
         Reads the region of a name from a file of `voi.csv`; raises Refusal.
+    moved_days
+        Patient -> by how many days dates are moved (None: by none).
 
     Raises
     ------
@@ -64,9 +68,10 @@ def split_timeline(
             else:
                 notes.append(f"{table}.csv, row {row.line}: the patient has no such staging; not used")
     for patient, names in stagings.items():
-        _write_patient(results, patient, rows)
+        days = (moved_days or {}).get(patient, 0)
+        _write_patient(results, patient, rows, days)
         for staging in sorted(set(names.values())):
-            _write_staging(timeline, results, patient, staging, rows, read_region)
+            _write_staging(timeline, results, patient, staging, rows, read_region, days)
     return notes
 
 
@@ -97,9 +102,9 @@ def _placed(row: TimelineRow, names: Mapping[str, str]) -> TimelineRow | None:
     return TimelineRow(row.table, row.line, row.patient, {**row.cells, **{c: names[a] for c, a in asked.items()}})
 
 
-def _write_patient(results: Results, patient: str, rows: _Split) -> None:
+def _write_patient(results: Results, patient: str, rows: _Split, moved_days: int) -> None:
     def cells(table: str) -> list[dict[str, str]]:
-        return [dict(row.cells) for row in rows.get((patient, table), [])]
+        return [shown(row, moved_days) for row in rows.get((patient, table), [])]
 
     folder = results.patient(patient)
     tables = ("therapies", "markers", "findings", "readings")
@@ -109,30 +114,37 @@ def _write_patient(results: Results, patient: str, rows: _Split) -> None:
 
 
 def _write_staging(
-    timeline: Timeline, results: Results, patient: str, staging: str, rows: _Split, read_region: RegionReader
+    timeline: Timeline,
+    results: Results,
+    patient: str,
+    staging: str,
+    rows: _Split,
+    read_region: RegionReader,
+    moved_days: int,
 ) -> None:
     def of_staging(table: str) -> list[TimelineRow]:
         return [row for row in rows.get((patient, table), []) if row.cells["staging"] == staging]
 
     folder = results.staging(patient, staging)
-    corrections = [_only(row, "tag", "value", "reason") for row in of_staging("corrections")]
+    corrections = [_only(row, moved_days, "tag", "value", "reason") for row in of_staging("corrections")]
     kept = [correction for correction in corrections if correction["tag"] != DATE_TAG]
     write_json(folder / CORRECTIONS, {"corrections": kept}, only_if_changed=True)
     readings = [row for row in of_staging("readings") if row.cells["reading"] in ("benign", "treated")]
     reader = {
         "mask": _copy_mask(timeline, of_staging("masks"), folder / READER_MASK),
-        "lesions": [_only(row, "lesion", "reading", "reason") for row in readings],
-        "voi": _copy_regions(timeline, of_staging("voi"), folder, read_region),
+        "lesions": [_only(row, moved_days, "lesion", "reading", "reason") for row in readings],
+        "voi": _copy_regions(timeline, of_staging("voi"), folder, read_region, moved_days),
     }
     write_json(folder / READER, reader, only_if_changed=True)
 
 
-def _only(row: TimelineRow, *columns: str) -> dict[str, str]:
-    return {column: row.cells[column] for column in columns}
+def _only(row: TimelineRow, moved_days: int, *columns: str) -> dict[str, str]:
+    cells = shown(row, moved_days)
+    return {column: cells[column] for column in columns}
 
 
 def _copy_regions(
-    timeline: Timeline, rows: list[TimelineRow], folder: Path, read_region: RegionReader
+    timeline: Timeline, rows: list[TimelineRow], folder: Path, read_region: RegionReader, moved_days: int
 ) -> list[dict[str, str]]:
     """Bring every volume of interest beside `reader.json` as NIfTI, named by its content; those no longer named go."""
     regions = []
@@ -149,7 +161,9 @@ def _copy_regions(
             temporary = target.with_name(f".{target.name}")
             write_nifti(temporary, mask)
             temporary.replace(target)
-        regions.append(_only(row, "name", "organ", "note") | {"file": target.name, "sha256": sha256_of(target)})
+        regions.append(
+            _only(row, moved_days, "name", "organ", "note") | {"file": target.name, "sha256": sha256_of(target)}
+        )
     kept = {region["file"] for region in regions}
     for path in folder.glob(VOI_FILE.format("*")):
         if path.name not in kept:

@@ -131,3 +131,23 @@ def test_a_file_is_called_by_a_hash_a_common_suffix_and_its_size():
     assert "ones" not in label.casefold()
     assert file_label(PSEUDONYMISER, "scan.Jones", 1).endswith(" (1 bytes)")
     assert "jones" not in file_label(PSEUDONYMISER, "scan.Jones", 1)
+
+
+@given(st.text(), st.integers(1, 5000))
+def test_dates_of_a_patient_move_back_alike_and_by_no_more_than_asked(identity, most):
+    pseudonymiser = Pseudonymiser(b"one key", most)
+    days = pseudonymiser.moved_days(identity)
+    assert -most <= days <= -1
+    assert days == Pseudonymiser(b"one key", most).moved_days(identity)
+    assert Pseudonymiser(b"one key").moved_days(identity) == 0
+
+
+def test_each_patient_and_each_key_moves_dates_by_another_number():
+    found = {Pseudonymiser(key, 3000).moved_days(who) for key in (b"one", b"two") for who in (ANN, BOB)}
+    assert len(found) == 4
+
+
+def test_results_hold_to_their_shift_of_dates(tmp_path):
+    hold_to_key(Results(tmp_path), Pseudonymiser(b"one key", 100))
+    with pytest.raises(PrivacyError, match="date_shift_days"):
+        hold_to_key(Results(tmp_path), Pseudonymiser(b"one key", 101))

@@ -138,3 +138,17 @@ def test_cells_are_kept_as_they_are_or_refused(cell):
             assert check(cell) == cell
         except ValueError as error:
             assert "allowed:" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "kept"),
+    [
+        ("RadiopharmaceuticalStartDateTime", "2016-07-14T10:15:00", "20160714101500"),
+        ("(0018,1078)", "20160714101500", "20160714101500"),
+        ("PatientSex", "f", "F"),
+    ],
+)
+def test_a_correction_is_kept_as_a_header_would_hold_it(tmp_path, tag, value, kept):
+    (tmp_path / "corrections.csv").write_text(f"staging,tag,value,reason\n2016-07-14,{tag},{value},sheet\n", "utf-8")
+    (row,) = read_timeline(tmp_path).rows("corrections")
+    assert row.cells["value"] == kept
