@@ -69,13 +69,17 @@ def _shown(truth: Volume, prediction: Volume) -> tuple[slice, ...]:
 
 
 def _levels(truth: NDArray[Any], prediction: NDArray[Any]) -> list[int]:
-    """The slices where lesions, then livers, differ in most voxels; neighbours of a chosen one are left out."""
+    """The slices where lesions, then livers, differ in most voxels; neighbours of a chosen one are left out.
+
+    Where livers differ alike, the largest one counts.
+    """
     depth = truth.shape[2]
     apart = max(1, depth // 12)
     chosen: list[int] = []
     for of, count in ((lesions_of, PANELS // 2), (liver_of, PANELS)):
         differing = np.count_nonzero(of(truth) != of(prediction), axis=(0, 1))
-        for level in np.argsort(-differing, kind="stable").tolist():
+        area = np.count_nonzero(truth, axis=(0, 1))
+        for level in np.lexsort((-area, -differing)).tolist():
             if len(chosen) >= count or (differing[level] == 0 and of is lesions_of):
                 break
             if all(abs(level - other) >= apart for other in chosen):

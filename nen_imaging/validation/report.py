@@ -12,13 +12,13 @@ from nen_imaging.report.pages import picture_uri
 from nen_imaging.validation.datasets import DATASETS
 from nen_imaging.validation.figures import bland_altman, dice_by_size, found_by_size, load_against_load
 from nen_imaging.validation.published import PUBLISHED
-from nen_imaging.validation.summary import OWN, SummaryRow, headlines
+from nen_imaging.validation.summary import HEADLINES, OWN, SummaryRow, headlines
 
 WORST = 5
 _COLUMNS = (
-    "case", "problem", "seen_in_training", "liver_dice", "liver_assd_mm", "liver_hd95_mm", "lesion_dice",
+    "case", "liver_dice", "liver_assd_mm", "liver_hd95_mm", "lesion_dice",
     "true_lesions", "lesions", "lesions_found_iou0.5", "true_load_percent", "load_percent", "load_percent_low",
-    "load_percent_high", "response_if_unchanged", "seconds", "peak_memory_mb", "flags",
+    "load_percent_high", "response_if_unchanged", "seconds", "peak_memory_mb", "flags", "seen_in_training",
 )  # fmt: skip
 
 
@@ -48,20 +48,23 @@ def render(content: ReportContent) -> str:
         "Dice of every true lesion by size; 0: missed": dice_by_size(content.scores),
         "Lesions found, by longest diameter": found_by_size(content.scores),
     }
-    cells = [_short(row.cells()) for row in content.summary]
+    cells = [_shown(row) for row in content.summary]
     return environment.get_template("validation.html").render(
         title=DATASETS[content.dataset].title if content.dataset in DATASETS else "label maps of any origin",
         manifest=content.manifest,
         measured=len(content.scores),
         seen=[row["case"] for row in content.rows if row.get("seen_in_training")],
-        headlines=[_short(row.cells()) for row in headlines(content.summary)],
+        headlines=[_shown(row) for row in headlines(content.summary)],
         own=[row for row in cells if row["convention"] == OWN],
         official=[row for row in cells if row["convention"] != OWN],
         figures=[(caption, Markup(svg)) for caption, svg in drawn.items() if svg],  # our own SVG: its texts are ours
         published=_published(content.summary),
         worst=_worst(content),
         columns=_COLUMNS,
-        rows=content.rows,
+        rows=[
+            {name: f"{cell:.3f}" if isinstance(cell, float) else cell for name, cell in row.items()}
+            for row in content.rows
+        ],
         run=[(name, _text(value)) for name, value in content.manifest.items() if name != "not_measured"],
         style=Markup(resources.files("nen_imaging.report").joinpath("templates/style.css").read_text("utf-8")),
     )
@@ -105,8 +108,10 @@ def _dice_text(case: Mapping[str, Any]) -> str:
     return text
 
 
-def _short(cells: dict[str, Any]) -> dict[str, Any]:
-    return cells | {name: f"{float(cells[name]):.4g}" for name in ("value", "low", "high") if cells[name]}
+def _shown(row: SummaryRow) -> dict[str, Any]:
+    cells = row.cells()
+    numbers = {name: f"{float(cells[name]):.3f}" for name in ("value", "low", "high") if cells[name]}
+    return cells | numbers | {"meaning": HEADLINES.get((row.structure, row.figure), "")}
 
 
 def _text(value: object) -> str:

@@ -18,15 +18,30 @@ from nen_imaging.validation.statistics import Estimate, Floats, Formula, Sums, e
 
 COLUMNS = ("structure", "figure", "value", "low", "high", "cases", "convention")
 OWN = "own: area-weighted surface elements"
-_HEADLINES = (
-    ("liver", "dice"), ("liver", "assd_mm"), ("liver", "hd95_mm"), ("lesion", "dice"), ("lesion", "dice_global"),
-    ("lesion", "recall_iou0"), ("lesion", "precision_iou0"), ("lesion", "recall_iou0.5"),
-    ("lesion", "precision_iou0.5"), ("lesion", "panoptic_quality"), ("load", "bias_points"), ("load", "rmse_points"),
-    ("load", "limit_low_points"), ("load", "limit_high_points"), ("load", "largest_error_points"),
-    ("load", "misleading_response"), ("load", "interval_coverage"), ("load", "interval_width_points"),
-    ("load", "segmentation_bias_points"), ("load", "discretisation_bias_points"),
-    ("load", "partial_volume_bias_points"),
-)  # fmt: skip
+HEADLINES = {
+    ("liver", "dice"): "Dice of the liver, lesions included",
+    ("liver", "assd_mm"): "average distance of its surfaces",
+    ("liver", "hd95_mm"): "95th percentile of that distance",
+    ("lesion", "dice"): "Dice of all lesions of a case together",
+    ("lesion", "dice_global"): "Dice of the lesions of all cases together",
+    ("lesion", "recall_iou0"): "share of true lesions that are touched",
+    ("lesion", "precision_iou0"): "share of lesions found that touch a true one",
+    ("lesion", "recall_iou0.5"): "share of true lesions that are drawn well, IoU > 0.5",
+    ("lesion", "precision_iou0.5"): "share of lesions found that are drawn well",
+    ("lesion", "panoptic_quality"): "detection and drawing in one figure",
+    ("load", "bias_points"): "mean error of the load; positive: too much is called tumour",
+    ("load", "rmse_points"): "root mean square error of the load",
+    ("load", "limit_low_points"): "limits of agreement: 95 % of the errors lie between this",
+    ("load", "limit_high_points"): "and this",
+    ("load", "largest_error_points"): "largest error of the load",
+    ("load", "misleading_response"): "share of cases where the error alone would change the response",
+    ("load", "interval_coverage"): "share of true loads within their interval; 0.9 is promised",
+    ("load", "interval_width_points"): "mean width of that interval",
+    ("load", "segmentation_bias_points"): "mean error by the network",
+    ("load", "discretisation_bias_points"): "mean error by sampling the patient in slices",
+    ("load", "partial_volume_bias_points"): "mean error by the thickness of the slices",
+}
+"""The figures that matter most, and what they say."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +103,7 @@ def ingredients(case: Mapping[str, Any]) -> dict[str, float]:
 def headlines(summary: Sequence[SummaryRow]) -> list[SummaryRow]:
     """The figures that matter most, of those that there are."""
     known = {(row.structure, row.figure): row for row in summary if row.convention == OWN}
-    return [known[key] for key in _HEADLINES if key in known]
+    return [known[key] for key in HEADLINES if key in known]
 
 
 def summary_text(summary: Sequence[SummaryRow]) -> str:

@@ -38,3 +38,9 @@ def test_the_picture_does_not_depend_on_the_order_of_the_axes(tmp_path):
     for name, codes in (("a", "LPS"), ("b", "SAR")):
         draw_overlay(tmp_path / f"{name}.png", *(volume.oriented(codes) for volume in (CT, TRUTH, prediction)))
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_a_liver_that_was_found_exactly_is_shown_where_it_is_large(tmp_path):
+    draw_overlay(tmp_path / "a.png", CT, TRUTH, TRUTH)
+    pixels = np.asarray(Image.open(tmp_path / "a.png").convert("RGB"))
+    assert all(has_colour(panel, "#ff7ab6") for panel in np.array_split(pixels, 4, axis=1))
