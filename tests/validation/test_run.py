@@ -22,7 +22,7 @@ from nen_imaging.validation.datasets import find_cases
 from nen_imaging.validation.pairs import score_pairs
 from nen_imaging.validation.run import Validation, run_cases
 from nen_imaging.volume import read_nifti, require_same_grid, write_nifti
-from tests.validation.layouts import as_ircadb, as_lits, as_msd, body
+from tests.validation.layouts import as_ircadb, as_lits, as_msd, as_tcia, body
 
 CT, TRUTH = body()
 
@@ -109,6 +109,13 @@ def test_a_case_without_any_liver_found_is_a_miss_not_a_failure(tmp_path, valida
     assert result.problem == ""
     scores = scores_of(validation, "1")
     assert (scores["liver"]["dice"], scores["liver"]["assd_mm"], scores["load"]) == (0, None, None)
+
+
+def test_lesions_that_a_segmentation_lacks_are_not_measured(tmp_path, validation):
+    as_tcia(tmp_path / "tcia", "HCC_010", CT, TRUTH, segments=("Liver", "Portal vein"))
+    run_cases(validation, find_cases("tcia", tmp_path / "tcia"), silent)
+    scores = scores_of(validation, "HCC_010")
+    assert (scores["lesions_labelled"], scores["lesion"], scores["load"]) == (False, None, None)
 
 
 def test_what_the_bundle_learnt_from_is_recorded(tmp_path, validation):
