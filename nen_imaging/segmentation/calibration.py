@@ -1,4 +1,4 @@
-"""From the network's logits to probabilities that mean what they say: four numbers of the bundle."""
+"""From the network's logits to probabilities that mean what they say: five numbers of the bundle."""
 
 from __future__ import annotations
 
@@ -25,11 +25,20 @@ class Calibration(BaseModel):
     lesion_shift: float = 0.0
     load_weight: float = Field(0.0, ge=0, description="of the logit of the patient's expected load in the shift")
     lesion_scale: float = Field(1.0, gt=0)
+    interval_logit: float = Field(
+        1.1, gt=0, description="the true load lies, with 90 % probability, between those at this threshold up and down"
+    )
 
     def lesion_logit(self, logit: Floats, liver: NDArray[np.bool_]) -> Floats:
         """The calibrated lesion logit; the expected load is the mean probability in ``liver`` (not empty)."""
         shift = self.lesion_shift + self.load_weight * logit_of(expected_share(logit[liver]))
         return np.asarray((logit + np.float32(shift)) * np.float32(self.lesion_scale), np.float32)
+
+    @property
+    def thresholds(self) -> tuple[float, float]:
+        """Of the calibrated probability, for the highest and the lowest load of the interval."""
+        low, high = sigmoid(np.array([-self.interval_logit, self.interval_logit], np.float32))
+        return float(low), float(high)
 
 
 def sigmoid(logit: Floats) -> Floats:

@@ -109,7 +109,7 @@ def _organ(view: FineView, calibration: Calibration) -> _Organ | None:
     if mask.sum() * view.grid.voxel_volume_ml < SMALLEST_LIVER_ML:
         return None
     lesion = postprocess.only_in(mask, sigmoid(calibration.lesion_logit(view.lesion_logit, mask)))
-    loads = uncertainty.load_spread(mask, lesion)
+    loads = uncertainty.load_spread(mask, lesion, calibration.thresholds)
     reasons = []
     unlike = uncertainty.unlike_training(view.coarse_liver, liver, view.reference_hu)
     if unlike:

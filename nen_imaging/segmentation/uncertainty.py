@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-THRESHOLDS = (0.25, 0.75)  # of the probability, beside the one at one half
 TRUSTED_DICE = 0.80  # overlap of the two networks' livers below which an image is unlike training data
 TRUSTED_PARENCHYMA_HU = (0.0, 200.0)
 TRUSTED_UNDECIDED_SHARE = 0.25  # liver voxels with a probability of 0.2 to 0.8, relative to the liver
 
 
-def load_spread(liver: NDArray[np.bool_], lesion: Floats) -> tuple[float, ...]:
+def load_spread(liver: NDArray[np.bool_], lesion: Floats, thresholds: tuple[float, ...]) -> tuple[float, ...]:
     """Loads in percent by which the interval of the load is judged.
 
     Parameters
@@ -24,6 +23,8 @@ def load_spread(liver: NDArray[np.bool_], lesion: Floats) -> tuple[float, ...]:
         The final liver with its lesions.
     lesion
         Calibrated lesion probability that the labels come from, on the same grid.
+    thresholds
+        Of it, beside the one at one half.
 
     Returns
     -------
@@ -38,7 +39,7 @@ def load_spread(liver: NDArray[np.bool_], lesion: Floats) -> tuple[float, ...]:
     loads = [
         float((inside >= 0.5).mean()),
         float(inside.mean()),
-        *(float((inside >= threshold).mean()) for threshold in THRESHOLDS),
+        *(float((inside >= threshold).mean()) for threshold in thresholds),
     ]
     return tuple(round(100.0 * load, 3) for load in loads)
 

@@ -25,6 +25,7 @@ LIVER_SHIFTS = np.arange(-2.5, 1.01, 0.5)
 LESION_SHIFTS = np.arange(-2.0, 3.01, 0.25)
 LOAD_WEIGHTS = np.arange(0.0, 1.51, 0.1)
 SCALES = (0.5, 0.6, 0.75, 0.9, 1.0, 1.2, 1.5)
+SMALLEST_INTERVAL = 0.2  # few cases can all be right by chance
 _LOAD_TOLERANCE = 2.0  # points of load that weigh as much as a Dice of zero, for a liver without lesions
 
 
@@ -67,7 +68,7 @@ def fit(cases: Sequence[Case], model: Model, device: str = "cpu") -> Calibration
 
 
 def fit_lesions(cases: Sequence[Voxels]) -> Calibration:
-    """Shift and load weight with the least sum of lost Dice and relative load error, then the likeliest scale."""
+    """Shift and load weight with the least lost Dice and relative load error, the likeliest scale, the interval."""
     if not cases:
         return Calibration()
     shares = [logit_of(expected_share(case.logit)) for case in cases]
@@ -77,7 +78,25 @@ def fit_lesions(cases: Sequence[Voxels]) -> Calibration:
 
     shift, weight = min(product(LESION_SHIFTS.tolist(), LOAD_WEIGHTS.tolist()), key=lambda pair: cost(*pair))
     candidates = [Calibration(lesion_shift=shift, load_weight=weight, lesion_scale=scale) for scale in SCALES]
-    return min(candidates, key=lambda one: float(np.mean([_surprise(case, one) for case in cases])))
+    likeliest = min(candidates, key=lambda one: float(np.mean([_surprise(case, one) for case in cases])))
+    return likeliest.model_copy(update={"interval_logit": _interval(cases, likeliest)})
+
+
+def _interval(cases: Sequence[Voxels], calibration: Calibration, level: float = 0.9) -> float:
+    """How far from 0 the threshold lies that makes a case's load the true one, in that share of cases.
+
+    Split conformal prediction (Vovk et al.), but that the same cases chose the shift. A liver without lesions has no
+    such threshold; the interval's other terms are for it.
+    """
+    needed = [
+        abs(float(np.quantile(calibration.lesion_logit(case.logit, np.ones(case.logit.shape, bool)), 1 - share)))
+        for case in cases
+        if 0 < (share := case.true_lesion / max(1, case.true_liver)) < 1
+    ]
+    if not needed:
+        return calibration.interval_logit
+    rank = min(len(needed), int(np.ceil((len(needed) + 1) * level)))
+    return max(SMALLEST_INTERVAL, sorted(needed)[rank - 1])
 
 
 def _liver_costs(case: Case, model: Model, device: str) -> Floats | None:

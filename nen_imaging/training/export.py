@@ -189,7 +189,7 @@ def _results(results: list[dict[str, Any]]) -> list[str]:
         return ["None yet: do not use this bundle for anything but tests."]
     columns = list(results[0])
     return [
-        "They chose the calibration (four numbers) and steered the recipe (`training-log.md`), so these are "
+        "They chose the calibration (five numbers) and steered the recipe (`training-log.md`), so these are "
         "optimistic; few scans, no claim of accuracy.",
         "",
         "| " + " | ".join(columns) + " |",

@@ -43,7 +43,7 @@ from nen_imaging.validation.scores import score_case
 from nen_imaging.volume import read_nifti, write_nifti
 from nen_imaging.workflow import stage_of
 
-PREDICT_VERSION = 1
+PREDICT_VERSION = 2
 SCORE_VERSION = 2
 """Raised by whoever changes what stands in a case's folder, or in its scores: they are then made again. The versions of
 the product's own stages count as well."""

@@ -14,12 +14,12 @@ def test_the_spread_holds_the_load_first_then_its_neighbours():
     lesion = np.zeros(liver.shape, np.float32)
     lesion[:, :, 0], lesion[:, :, 1], lesion[:, :, 2] = 0.9, 0.6, 0.3
     lesion[:, :, 9] = 1.0  # outside the liver: counts nowhere
-    assert load_spread(liver, lesion) == pytest.approx((25.0, 22.5, 37.5, 12.5), abs=1e-3)
+    assert load_spread(liver, lesion, (0.25, 0.75)) == pytest.approx((25.0, 22.5, 37.5, 12.5), abs=1e-3)
 
 
 def test_without_a_liver_there_is_no_load():
     nothing = np.zeros((3, 3, 3), bool)
-    assert load_spread(nothing, nothing.astype(np.float32)) == ()
+    assert load_spread(nothing, nothing.astype(np.float32), ()) == ()
 
 
 def test_agreement_on_a_normal_liver_is_not_flagged():

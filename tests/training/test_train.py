@@ -11,7 +11,7 @@ import yaml
 
 from nen_imaging.cli.main import main
 from nen_imaging.segmentation.bundle import find_bundle, read_inference, verify
-from nen_imaging.segmentation.calibration import Calibration
+from nen_imaging.segmentation.calibration import Calibration, sigmoid
 from nen_imaging.shipped import shipped
 from nen_imaging.training.calibrate import Voxels, fit_lesions
 from nen_imaging.training.recipes import Recipe, RecipeError, load_recipe
@@ -59,6 +59,21 @@ def test_the_calibration_corrects_a_network_that_expects_the_same_load_in_everyo
     true = np.array([case.lesion.mean() for case in cases])
     assert found.load_weight > 0
     assert np.abs(corrected - true).max() < 0.5 * np.abs(plain - true).max()
+
+
+def test_the_interval_reaches_the_true_load_of_most_cases():
+    rng = np.random.default_rng(0)
+    shifts = rng.normal(0, 0.7, 20)
+    cases = [drawn(0.3, 5.0, rng) for _ in shifts]
+    cases = [replace(case, logit=case.logit + np.float32(shift)) for case, shift in zip(cases, shifts, strict=True)]
+    found = fit_lesions(cases)
+    everywhere = np.ones(cases[0].logit.shape, bool)
+    held = []
+    for case in cases:
+        probability = sigmoid(found.lesion_logit(case.logit, everywhere))
+        high, low = ((probability >= threshold).mean() for threshold in found.thresholds)
+        held.append(low <= case.lesion.mean() <= high)
+    assert 18 <= sum(held) <= 19
 
 
 def test_a_case_without_liver_calibrates_nothing():
