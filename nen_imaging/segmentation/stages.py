@@ -30,7 +30,7 @@ def _segment(call: StageCall) -> Outcome:
 
 
 def _lines(loads: tuple[float, ...], flags: tuple[str, ...]) -> list[str]:
-    head = f"Load {loads[0]:.1f} % (networks and thresholds: {min(loads):.1f} to {max(loads):.1f} %)"
+    head = f"Load {loads[0]:.1f} % (at other thresholds {min(loads):.1f} to {max(loads):.1f} %)"
     return [head, *([f"Flags: {', '.join(flags)}"] if flags else [])]
 
 
