@@ -7,7 +7,7 @@ patient, and nothing else.
 from __future__ import annotations
 
 import hashlib
-import shutil
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from nen_imaging.stage import sha256_of, write_json
 from nen_imaging.timeline.read import Timeline, TimelineRow
 from nen_imaging.timeline.shift import shown
 from nen_imaging.timeline.tables import DATE_TAG
-from nen_imaging.volume import Volume, write_nifti
+from nen_imaging.volume import Volume, read_nifti, write_nifti
 
 READER_MASK = "reader_mask.nii.gz"
 """A reader's mask (1 liver, 2 lesion), copied beside `reader.json`."""
@@ -177,11 +177,30 @@ def _copy_mask(timeline: Timeline, rows: list[TimelineRow], target: Path) -> dic
         return None
     if len(rows) > 1:
         raise rows[1].error("this staging has a mask already; name one", "file")
-    source = timeline.file(rows[0])
-    digest = sha256_of(source)
-    if not target.is_file() or sha256_of(target) != digest:
-        temporary = target.with_name(f".{target.name}.tmp")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, temporary)
-        temporary.replace(target)
-    return {"sha256": digest}
+    source_digest = sha256_of(timeline.file(rows[0]))
+    before = _mask_before(target.with_name(READER))
+    is_same = before.get("source_sha256") == source_digest and target.is_file()
+    if not is_same or sha256_of(target) != before.get("sha256"):
+        _rewrite_mask(timeline, rows[0], target)
+    return {"sha256": sha256_of(target), "source_sha256": source_digest}
+
+
+def _mask_before(reader: Path) -> dict[str, str]:
+    try:
+        return json.loads(reader.read_text("utf-8"))["mask"] or {}
+    except (OSError, ValueError, KeyError):
+        return {}
+
+
+def _rewrite_mask(timeline: Timeline, row: TimelineRow, target: Path) -> None:
+    """Voxels and grid alone: the header that a workstation wrote, or the name in its gzip, may name the patient."""
+    from nibabel.filebasedimages import ImageFileError
+
+    try:
+        mask = read_nifti(timeline.file(row))
+    except (OSError, EOFError, ValueError, ImageFileError) as error:
+        raise row.error(f"the NIfTI file cannot be read ({type(error).__name__}); export it again", "file") from error
+    temporary = target.with_name(f".{target.name}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_nifti(temporary, mask)
+    temporary.replace(target)

@@ -149,6 +149,6 @@ def test_cells_are_kept_as_they_are_or_refused(cell):
     ],
 )
 def test_a_correction_is_kept_as_a_header_would_hold_it(tmp_path, tag, value, kept):
-    (tmp_path / "corrections.csv").write_text(f"staging,tag,value,reason\n2016-07-14,{tag},{value},sheet\n", "utf-8")
+    (tmp_path / "corrections.csv").write_text(f'staging,tag,value,reason\n2016-07-14,"{tag}",{value},sheet\n', "utf-8")
     (row,) = read_timeline(tmp_path).rows("corrections")
     assert row.cells["value"] == kept

@@ -2,12 +2,15 @@
 
 import json
 
+import nibabel
 import numpy as np
 import pytest
 
 from nen_imaging.contract import Refusal, Results
+from nen_imaging.stage import sha256_of
 from nen_imaging.timeline import TimelineError, read_timeline, split_timeline
 from nen_imaging.volume import Volume, read_nifti
+from tests.leaks import leaks
 
 ANN, BOB = "PAAAAAAAAAA", "PBBBBBBBBBB"
 STAGINGS = {ANN: {"2020-01-15": "2020-01-15", "2020-01-20": "2020-01-15"}, BOB: {"2021-05-05": "2021-05-05"}}
@@ -118,21 +121,43 @@ def test_links_are_called_by_the_names_of_stagings(case):
     assert link["earlier_staging"] == link["later_staging"] == "2020-01-15"
 
 
-def test_a_mask_is_copied_beside_its_digest_and_leaves_with_its_row(case):
+def write_mask(path, label, suffix=".nii.gz", words=b""):
+    image = nibabel.nifti1.Nifti1Image(np.full((3, 3, 3), label, np.uint8), np.diag([2, 2, 3, 1]))
+    image.header["descrip"] = words
+    image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", words))
+    nibabel.save(image, path.with_name(path.name + suffix))
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_a_mask_lies_beside_its_digest_without_its_header_and_leaves_with_its_row(case, suffix):
     (case.folder / "masks").mkdir()
-    (case.folder / "masks" / "ann.nii.gz").write_bytes(b"a mask")
-    case.table("masks", "patient,staging,file\nID-1,2020-01-15,ann.nii.gz\n")
+    write_mask(case.folder / "masks" / "Zqname", 1, suffix, b"of Zqname")
+    case.table("masks", f"patient,staging,file\nID-1,2020-01-15,Zqname{suffix}\n")
     case.split()
     mask = case.results.staging(ANN, "2020-01-15") / "reader_mask.nii.gz"
-    assert mask.read_bytes() == b"a mask"
-    first = case.staging(ANN, "2020-01-15", "reader.json")["mask"]
-    (case.folder / "masks" / "ann.nii.gz").write_bytes(b"another mask")
+    written = read_nifti(mask)
+    assert (written.array == 1).all()
+    assert written.spacing_mm.tolist() == [2, 2, 3]
+    assert not leaks(case.results.root, ["Zqname"])
+    first, before = case.staging(ANN, "2020-01-15", "reader.json")["mask"], case.files()
+    assert first["sha256"] == sha256_of(mask)
+    case.split()
+    assert case.files() == before
+    write_mask(case.folder / "masks" / "Zqname", 2, suffix)
     case.split()
     assert case.staging(ANN, "2020-01-15", "reader.json")["mask"] != first
+    assert (read_nifti(mask).array == 2).all()
     case.table("masks", "patient,staging,file\n")
     case.split()
     assert case.staging(ANN, "2020-01-15", "reader.json")["mask"] is None
     assert not mask.exists()
+
+
+def test_a_mask_that_cannot_be_read_is_named_by_its_row(case):
+    (case.folder / "m.nii.gz").write_bytes(b"no image")
+    case.table("masks", "patient,staging,file\nID-1,2020-01-15,m.nii.gz\n")
+    with pytest.raises(TimelineError, match=r"masks.csv, row 2, column file: the NIfTI file cannot be read"):
+        case.split()
 
 
 def test_two_masks_for_one_staging_are_refused(case):
