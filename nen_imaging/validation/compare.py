@@ -65,7 +65,8 @@ def compare(first: Path, second: Path) -> Compared:
     figures = [
         _compared(name, [[_value(table[case], name) for case in common] for table in tables]) for name in COMPARED
     ]
-    names = [str(manifest["model"] or folder.name) for manifest, folder in zip(manifests, (first, second), strict=True)]
+    models = [manifest["model"] for manifest in manifests]
+    names = models if all(models) and models[0] != models[1] else [first.name, second.name]
     left_out = sorted({*tables[0], *tables[1]} - set(common))
     return Compared(names[0], names[1], tuple(one for one in figures if one.cases), tuple(left_out))
 

@@ -20,7 +20,8 @@ from nen_imaging.validation.statistics import Floats, ratio
 from nen_imaging.validation.surface import Mask
 
 THRESHOLDS = (0.0, 0.5)  # of IoU; a match lies above
-SIZE_BINS_MM = {"< 10 mm": (0.0, 10.0), "10-20 mm": (10.0, 20.0), "> 20 mm": (20.0, float("inf"))}
+_ABOVE_20 = float(np.nextafter(20.0, 21.0))  # 20 mm lie in the bin that names them
+SIZE_BINS_MM = {"< 10 mm": (0.0, 10.0), "10-20 mm": (10.0, _ABOVE_20), "> 20 mm": (_ABOVE_20, float("inf"))}
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ def summary_text(summary: Sequence[SummaryRow]) -> str:
         if not cells["value"]:
             continue
         interval = f"  ({float(cells['low']):.4g} to {float(cells['high']):.4g})" if cells["low"] else ""
-        name = f"{row.structure} {row.figure}".strip()
+        name = f"{row.structure or row.convention} {row.figure}"
         lines.append(f"{name:<34} {float(cells['value']):>10.4f}{interval}")
     return "\n".join(lines)
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from scipy import ndimage
 
 from nen_imaging.validation.components import components_of
-from nen_imaging.validation.detection import counts, detect
+from nen_imaging.validation.detection import SIZE_BINS_MM, Detection, FoundLesion, counts, detect
 from nen_imaging.volume import read_nifti
 from tests.validation.shapes import ball, flips, mask_pairs, permutations
 
@@ -39,6 +39,17 @@ def test_counts_by_size():
     assert counts(case, 0.5, "10-20 mm").f1 == counts(case, 0.5, "> 20 mm").f1 == 1
 
 
+@pytest.mark.parametrize(
+    ("longest_mm", "size"), [(9.99, "< 10 mm"), (10.0, "10-20 mm"), (20.0, "10-20 mm"), (20.01, "> 20 mm")]
+)
+def test_the_ends_of_the_size_bins(longest_mm, size):
+    lesion = FoundLesion(longest_mm, 1.0, {"0": 0.3, "0.5": 0.0})
+    case = Detection((lesion,), (lesion, lesion))
+    for name in SIZE_BINS_MM:
+        of = counts([case], 0.0, name)
+        assert (of.found, of.truth, of.right, of.prediction) == ((1, 1, 2, 2) if name == size else (0, 0, 0, 0))
+
+
 def test_any_overlap_is_not_half():
     case = [detect(lesions(MEDIUM), lesions(((33, 20, 20), 7.0)), ISOTROPIC)]
     assert counts(case, 0.0).recall == 1
@@ -52,13 +63,13 @@ def test_exactly_half_is_not_above():
 
 
 def test_matches_are_one_to_one_and_as_many_as_possible():
-    """One prediction over two lesions finds one; a bridge between them is left for the lesion that has no other."""
+    """One prediction over two lesions finds one; the better match is left where both lesions can have one."""
     truth = lesions(((20, 20, 20), 4.0), ((32, 20, 20), 4.0))
     assert counts([detect(truth, lesions(((26, 20, 20), 12.0)), ISOTROPIC)], 0.0).found == 1
-    bridge = np.zeros(SHAPE, bool)
-    bridge[21:31, 18:23, 18:23] = True
-    both = detect(truth, bridge | lesions(((17, 20, 20), 2.0)), ISOTROPIC)
-    assert counts([both], 0.0).found == 2
+    truth, prediction = np.zeros((30, 3, 3), bool), np.zeros((30, 3, 3), bool)
+    truth[10:20] = truth[21:24] = prediction[12:22] = prediction[8:11] = True
+    both = [detect(truth, prediction, ISOTROPIC)]
+    assert (counts(both, 0.0).found, counts(both, 0.5).found) == (2, 1)
 
 
 def test_corners_join():

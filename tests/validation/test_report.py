@@ -118,6 +118,7 @@ def test_two_bundles_side_by_side(run, msd, tmp_path, network):
     liver = next(one for one in found.figures if one.figure == "liver_dice")
     assert (liver.difference, liver.p_value) == (0, 1)
     assert found.left_out == ("48",)
+    assert (found.first, found.second) == ("results", "other")  # since both bundles have one name
     assert "lesion_dice" in comparison_text(found)
 
 
@@ -133,7 +134,9 @@ def test_the_command_scores_masks(tmp_path, capsys):
     command = ["validate", "score", "--results", str(tmp_path / "r"), "--compat", "isbi2017"]
     code = main([*command, "--truth", str(tmp_path / "truth"), "--pred", str(tmp_path / "pred")])
     assert code == 0
-    assert "lesion dice" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "lesion dice" in told
+    assert "isbi2017 mssd" in told
     rows = rows_of(tmp_path / "r" / "summary.csv")
     assert [row["figure"] for row in rows if row["convention"] == "isbi2017"] == ["dice", "voe", "rvd", "assd", "mssd"]
     assert "<svg" in (tmp_path / "r" / "report.html").read_text()
