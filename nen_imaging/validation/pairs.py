@@ -66,7 +66,7 @@ def _score_pair(validation: Validation, name: str, truth: Path, prediction: Path
     options = {"compat": validation.compat, "files": fingerprint((truth, prediction))}
     if is_current(stage, target, options):
         return CaseResult(name, was_done=True)
-    with told_problem(name) as problem:
+    with told_problem() as problem:
         require_ok(run_alone(stage, target, (truth, prediction), options, validation.context))
     return CaseResult(name, problem[0] if problem else "")
 

@@ -137,7 +137,7 @@ def _run_case(validation: Validation, case: Case) -> CaseResult:
     predict = Stage("predict", PREDICT_VERSION, lambda call: _predict(call, reading, bundle))
     score = Stage("score", SCORE_VERSION, lambda call: _score(call, reading, validation.compat))
     done_before = True
-    with told_problem(case.name) as problem:
+    with told_problem() as problem:
         for stage, target, inputs, wanted in (
             (predict, validation.predicted(case.name), (), predicting),
             (score, validation.scored(case.name), (validation.predicted(case.name),), scoring),
@@ -224,7 +224,7 @@ def require_ok(record: StageRecord) -> None:
 
 
 @contextlib.contextmanager
-def told_problem(case: str) -> Iterator[list[str]]:
+def told_problem() -> Iterator[list[str]]:
     """Catch what goes wrong with one case, so that the others go on; a bug shows its kind as well."""
     problem: list[str] = []
     try:
@@ -234,4 +234,4 @@ def told_problem(case: str) -> Iterator[list[str]]:
     except MemoryError:
         problem.append("not enough memory")
     except Exception as error:  # a decoder raises whatever it likes
-        problem.append(f"case {case} failed: {type(error).__name__}: {error}")
+        problem.append(f"{type(error).__name__}: {error}")

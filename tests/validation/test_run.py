@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nen_imaging.contract import Refusal
 from nen_imaging.segmentation import segment
 from nen_imaging.segmentation.bundle import Bundle
 from nen_imaging.stage import StageError, exclusive_lock, read_record
@@ -247,3 +248,25 @@ def test_score_goes_on_after_a_file_that_is_no_image_and_never_guesses_a_pair(tm
     assert "b.nii cannot be read" in results[0].problem
     assert results[1].problem == ""
     assert "several files have the number 7" in results[2].problem
+
+
+def test_what_was_refused_is_tried_again(tmp_path, validation):
+    (case,) = find_cases("msd", lay_out(tmp_path / "msd", 1))
+
+    def refuse():
+        raise Refusal("image.unreadable", "The disk was away.")
+
+    (first,) = run_cases(validation, [replace(case, read=refuse)], silent)
+    (second,) = run_cases(validation, [case], silent)
+    assert (first.problem, second.problem) == ("The disk was away. (image.unreadable)", "")
+
+
+def test_a_bug_in_one_case_leaves_the_others_alone(tmp_path, validation):
+    cases = find_cases("msd", lay_out(tmp_path / "msd", 1, 2))
+
+    def broken():
+        raise KeyError("what no one thought of")
+
+    first, second = run_cases(validation, [replace(cases[0], read=broken), cases[1]], silent)
+    assert first.problem == "KeyError: 'what no one thought of'"
+    assert second.problem == ""
