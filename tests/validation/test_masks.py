@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pydicom import dcmread
@@ -36,12 +38,16 @@ def test_slices_in_any_order(series):
 
 def test_a_slice_between_slices_is_refused(series):
     _, ct, planes = series
-    moved = [
-        (planes[0].__class__(**vars(plane) | {"position_mm": plane.position_mm + 2.0}), LIVER[:, :, 0])
-        for plane in planes[:1]
-    ]
+    moved = [(replace(planes[0], position_mm=planes[0].position_mm + 2.0), LIVER[:, :, 0])]
     with pytest.raises(Refusal, match=r"at \(-158.0, -118.0, -308.0\) mm lies on no slice"):
         mask_on(ct, moved)
+
+
+@pytest.mark.parametrize("change", [{"along_row": np.array([0.0, 1.0, 0.0])}, {"row_spacing_mm": 7.0}])
+def test_a_slice_that_lies_otherwise_in_its_plane_is_refused(series, change):
+    _, ct, planes = series
+    with pytest.raises(Refusal, match="lies on no slice"):
+        mask_on(ct, [(replace(planes[0], **change), LIVER[:, :, 0])])
 
 
 def test_a_mask_of_another_size_is_refused(series):
