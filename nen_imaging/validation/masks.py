@@ -16,7 +16,7 @@ from nen_imaging.validation.surface import Mask
 from nen_imaging.volume import LPS_TO_RAS, Volume
 
 Slices = Iterable[tuple[Plane, NDArray[np.bool_]]]
-_TOLERANCE = 0.1  # voxels; directions in mm over a voxel
+_TOLERANCE = 0.25  # voxels, at the corners of a slice: headers round spacings
 
 
 def mask_on(ct: Volume, slices: Slices) -> Mask:
@@ -27,12 +27,12 @@ def mask_on(ct: Volume, slices: Slices) -> Mask:
     mask = np.zeros(ct.shape, bool)
     to_index = np.linalg.inv(LPS_TO_RAS @ ct.affine)
     for plane, pixels in slices:
-        place = to_index @ [*plane.position_mm, 1.0]
-        k = round(float(place[2]))
-        steps = np.column_stack([plane.along_row * plane.column_spacing_mm, plane.down_column * plane.row_spacing_mm])
-        turned = np.abs(to_index[:3, :3] @ steps - np.eye(3)[:, :2]).max()
-        off = np.abs(place[:3] - (0, 0, k)).max()
-        if pixels.shape != ct.shape[:2] or not 0 <= k < ct.shape[2] or max(off, turned) > _TOLERANCE:
+        corners = np.array([(0, 0), (pixels.shape[0] - 1, 0), (0, pixels.shape[1] - 1)])
+        steps = np.stack([plane.along_row * plane.column_spacing_mm, plane.down_column * plane.row_spacing_mm])
+        places = (plane.position_mm + corners @ steps) @ to_index[:3, :3].T + to_index[:3, 3]
+        k = round(float(places[0, 2]))
+        off = np.abs(places - np.insert(corners, 2, k, axis=1)).max()
+        if pixels.shape != ct.shape[:2] or not 0 <= k < ct.shape[2] or off > _TOLERANCE:
             where = ", ".join(f"{value:.1f}" for value in plane.position_mm)
             raise Refusal("truth.unusable", f"The mask's slice at ({where}) mm lies on no slice of the CT.")
         mask[:, :, k] |= pixels
