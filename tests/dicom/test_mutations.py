@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import pickle
 import random
+import resource
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +27,8 @@ from tests.dicom.mutations import HARMFUL, HARMLESS
 
 AFFINE = np.diag([-3.0, -3.0, 3.0, 1.0])
 LONGEST_S = 10.0
+MOST_MB = 2000
+REPOSITORY = Path(__file__).resolve().parents[2]
 MORE = int(os.environ.get("NEN_IMAGING_MUTATIONS", "500"))
 """How many `make test-all` tries; a longer run: NEN_IMAGING_MUTATIONS=20000."""
 
@@ -86,16 +94,58 @@ def run(numbers, originals, tmp_path):
     return ends
 
 
-def test_60_damaged_series_end_in_a_volume_or_a_refusal(originals, tmp_path):
-    ends = run(range(60), originals, tmp_path)
+def run_watched(folder):
+    """Called in a process of its own, in an empty folder: run what `ask.pickle` asks for; write `answer.json`."""
+    originals, numbers = pickle.loads((folder / "ask.pickle").read_bytes())
+    outside = []
+
+    def watch(event, arguments):
+        if event == "open" and arguments[1] is not None and set(arguments[1]) & set("wax+"):
+            path = Path(os.fsdecode(arguments[0])) if isinstance(arguments[0], str | bytes) else None
+            if path and path != Path(os.devnull) and not path.absolute().is_relative_to(folder):
+                outside.append(str(path))
+        elif event in ("os.rename", "os.mkdir", "os.remove", "os.link", "os.symlink", "os.truncate"):
+            paths = [Path(os.fsdecode(one)) for one in arguments if isinstance(one, str | bytes | os.PathLike)]
+            outside.extend(str(path) for path in paths if path.is_absolute() and not path.is_relative_to(folder))
+
+    sys.addaudithook(watch)
+    ends = run(numbers, originals, folder)
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    (folder / "answer.json").write_text(json.dumps({"ends": ends, "peak_mb": peak_mb, "outside": outside}))
+
+
+def require_harmless_ends(originals, numbers, folder):
+    """Each ends in a volume or a refusal, all within 2 GB, and nothing is written but where it belongs."""
+    own, empty = folder / "own", folder / "empty"
+    for one in (own, empty, own / "temporary"):
+        one.mkdir()
+    (own / "ask.pickle").write_bytes(pickle.dumps((originals, list(numbers))))
+    command = (
+        f"from pathlib import Path; from tests.dicom.test_mutations import run_watched; run_watched(Path({str(own)!r}))"
+    )
+    environment = os.environ | {
+        "HOME": str(empty), "TMPDIR": str(own / "temporary"), "PYTHONPATH": str(REPOSITORY),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", command], cwd=empty, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads((own / "answer.json").read_text())
+    ends = answer["ends"]
+    assert len(ends) == len(numbers)
     assert set(ends.values()) == {"imported", "refused"}, {n for n, end in ends.items() if end == "changed"}
-    assert not [path for path in tmp_path.parent.rglob("x") if path.is_file()]
+    assert answer["peak_mb"] < MOST_MB
+    assert answer["outside"] == []
+    assert list(empty.iterdir()) == []
+    assert list((own / "temporary").iterdir()) == []
+
+
+def test_60_damaged_series_end_in_a_volume_or_a_refusal(originals, tmp_path):
+    require_harmless_ends(originals, range(60), tmp_path)
 
 
 @pytest.mark.slow
 def test_many_damaged_series_end_in_a_volume_or_a_refusal(originals, tmp_path):
-    ends = run(range(60, 60 + MORE), originals, tmp_path)
-    assert set(ends.values()) == {"imported", "refused"}, {n for n, end in ends.items() if end == "changed"}
+    require_harmless_ends(originals, range(60, 60 + MORE), tmp_path)
 
 
 def test_harmless_changes_leave_the_numbers_as_they_are(originals, tmp_path):
