@@ -38,6 +38,7 @@ class DicomWebConnection(_Connection):
     user: str | None = None
     password_variable: str | None = Field(None, description="environment variable with the user's password")
     token_variable: str | None = Field(None, description="environment variable with a bearer token, instead of a user")
+    proxy: str | None = Field(None, description="URL of a proxy; that of the environment is not used")
 
     @model_validator(mode="after")
     def _whole_login(self) -> DicomWebConnection:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import requests
@@ -36,7 +36,9 @@ class DicomWebArchive:
         self._session = session = requests.Session()
         retry = Retry(total=3, backoff_factor=0.3, status_forcelist=(429, 502, 503, 504), raise_on_status=False)
         session.mount(self._root, HTTPAdapter(max_retries=retry))
-        session.trust_env = False  # no proxy between hospital machines, no password out of ~/.netrc
+        session.trust_env = False  # no proxy but the one that is named, no password out of ~/.netrc
+        if connection.proxy:
+            session.proxies = {"http": connection.proxy, "https": connection.proxy}
         if connection.certificate_authority:
             session.verify = str(connection.certificate_authority)
         if connection.client_certificate:
@@ -90,17 +92,17 @@ class DicomWebArchive:
         if refused:
             raise NotFetchedError(f"the PACS answered HTTP {status} to {refused} images")
 
-    def _find(self, path: str, query: Sequence[str] = ()) -> Iterator[dict[str, str]]:
-        """All answers to a query, page by page where the server gives only a part at once."""
-        seen: set[str] = set()
-        offset = 0
+    def _find(self, path: str, query: Sequence[str] = ()) -> list[dict[str, str]]:
+        """All answers to a query, page by page until one brings nothing new: some servers give only a part at once."""
+        found: dict[tuple[str, ...], dict[str, str]] = {}
+        received = 0
         while True:
-            page = self._page("?".join((path, "&".join((*query, f"offset={offset}")))))
-            new = [one for one in page if (text := repr(one)) not in seen and not seen.add(text)]  # type: ignore[func-returns-value]
-            yield from new
-            offset += len(page)
-            if not new:
-                return
+            page = self._page(f"{path}?{'&'.join((*query, f'offset={received}'))}")
+            before = len(found)
+            found |= {tuple(one.values()): one for one in page}
+            if len(found) == before:
+                return list(found.values())
+            received += len(page)
 
     def _page(self, path: str) -> list[dict[str, str]]:
         response = self._get(path, "application/dicom+json")

@@ -148,6 +148,15 @@ def test_a_token_is_sent_as_bearer(monkeypatch):
     assert set(logins) == {"Bearer zq-token"}
 
 
+def test_the_proxy_that_is_named_is_used_and_that_of_the_environment_is_not(monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://localhost:9")
+    with serving(lambda *_: found("1.2")) as url:
+        assert archive(url).instances(SERIES) == ["1.2"]
+        assert archive("http://pacs.invalid/dicom-web", proxy=url.removesuffix("/dicom-web")).instances(SERIES) == [
+            "1.2"
+        ]
+
+
 def test_only_a_certificate_that_is_trusted_is_spoken_to(certificate, tmp_path, monkeypatch):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))  # of the environment, not of this connection
     with serving(lambda *_: found("1.2"), certificate) as url:
