@@ -89,9 +89,8 @@ def fetch_patient(
         Another fetch writes into this study.
     """
     patient_id = checked_patient_id(patient_id)
-    study.mkdir(parents=True, exist_ok=True)
+    wanted = _wanted(archive, _studies(archive, patient_id, issuer))
     with exclusive_lock(study / LOCK_FILE, wait_s=0):
-        wanted = _wanted(archive, _studies(archive, patient_id, issuer))
         fetching = _Fetching(archive, patient_id, study, is_present, progress or (lambda _: None))
         for number, series in enumerate(wanted, 1):
             fetching.fetch(series, number, len(wanted))

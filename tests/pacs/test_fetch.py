@@ -94,7 +94,8 @@ def test_half_an_answer_is_told_and_the_rest_comes_later(files, tmp_path):
 @pytest.mark.parametrize("modalities", [("MR", "DX"), ("SEG",), ()])
 def test_a_patient_without_ct_and_pet_is_told(files, tmp_path, modalities):
     with pytest.raises(PacsError, match="Nothing to fetch: the 1 studies of the patient hold no CT or PET"):
-        fetch(FakeArchive(files, modalities), tmp_path)
+        fetch(FakeArchive(files, modalities), tmp_path / "study")
+    assert not (tmp_path / "study").exists()
 
 
 def test_what_readers_drew_comes_along_and_nothing_else(files, tmp_path):
