@@ -126,5 +126,5 @@ def _load(volumes: Mapping[str, Any], load: Mapping[str, Any] | None) -> dict[st
         "low": load["load_percent_low"] if load else None,
         "high": load["load_percent_high"] if load else None,
         "response_if_unchanged": str(response),
-        "misleading": is_misleading(true, response),
+        "misleading": is_misleading(response),
     }

@@ -127,12 +127,13 @@ def test_ircadb(tmp_path, packed):
 
 
 def test_ircadb_in_one_archive(tmp_path):
-    for number in (1, 2):
-        as_ircadb(tmp_path, number, CT, TRUTH, packed=True)
+    for number, truth in ((1, TRUTH), (2, TRUTH.with_array(LIVER_ONLY))):
+        as_ircadb(tmp_path, number, CT, truth, packed=True)
     pack_whole(tmp_path, "3Dircadb1")
     cases = find_cases("ircadb", tmp_path)
     assert [case.name for case in cases] == ["1", "2"]
-    assert_same(cases[1].read())
+    assert_same(cases[0].read())
+    assert_same(cases[1].read(), LIVER_ONLY)
 
 
 def test_chaos(tmp_path):

@@ -140,6 +140,8 @@ def test_the_command_scores_masks(tmp_path, capsys):
     rows = rows_of(tmp_path / "r" / "summary.csv")
     assert [row["figure"] for row in rows if row["convention"] == "isbi2017"] == ["dice", "voe", "rvd", "assd", "mssd"]
     assert "<svg" in (tmp_path / "r" / "report.html").read_text()
+    (case,) = rows_of(tmp_path / "r" / "cases.csv")
+    assert case["grid"] == "axes LPS, 7.43 x 7.43 x 5.9 mm, labels 0 1 2"
 
 
 def test_the_command_explains_what_is_wrong(tmp_path, capsys):
