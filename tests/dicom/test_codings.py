@@ -6,12 +6,13 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.pixels import get_decoder
-from pydicom.uid import HTJ2K, HTJ2KLossless
+from pydicom.uid import HTJ2K, HTJ2KLossless, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from nen_imaging.contract import Refusal
 from nen_imaging.dicom.image import read_image
 from nen_imaging.phantom.dicom_writer import write_ct_series
 from nen_imaging.volume import Volume
+from tests.dicom.enhanced import write_enhanced
 from tests.dicom.transcode import HT_SYNTAXES, LOSSLESS, RAMP, transcode
 
 AFFINE = np.diag([-0.8, -0.8, 3.0, 1.0])
@@ -42,6 +43,19 @@ def test_every_lossless_coding_is_the_identical_volume(syntax, rescale, tmp_path
     coded = read_image(write(tmp_path / "coded", volume, syntax, rescale=rescale))
     assert_same(coded, native)
     assert [reason.code for reason in coded.reasons] == [reason.code for reason in native.reasons]
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless], ids=lambda uid: uid.name)
+def test_a_compressed_enhanced_image_is_the_identical_volume(syntax, tmp_path):
+    volume = Volume(np.random.default_rng(6).integers(-1000, 1500, (33, 40, 4)).astype(np.int16), AFFINE)
+    folder = write(tmp_path / "native", volume)
+    native = read_image(folder)
+    coded = tmp_path / "coded"
+    coded.mkdir()
+    transcode(write_enhanced(coded / "enhanced", sorted(folder.iterdir())), syntax)
+    found = read_image(coded)
+    np.testing.assert_array_equal(found.volume.array, native.volume.array)
+    np.testing.assert_allclose(found.volume.affine, native.volume.affine, atol=1e-9)
 
 
 def ramps() -> Volume:
