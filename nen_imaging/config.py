@@ -158,7 +158,8 @@ class FollowConfig(_Section):
         0.5,
         ge=0,
         le=2,
-        description="or if their centres lie closer than this times their mean diameter (less the alignment's error)",
+        description="or if their centres lie closer than this times the smaller one's diameter (less the "
+        "alignment's error)",
     )
 
 

@@ -56,8 +56,9 @@ class MatchLimits:
     """When two lesions may be one.
 
     ``part_share``: a lesion with this share of its volume inside another is a part of it. An edge needs
-    ``edge_share`` of the smaller one inside the other, or centroids closer than ``edge_distance`` times their mean
-    diameter (plus the uncertainty of the alignment, at most half of that diameter).
+    ``edge_share`` of the smaller one inside the other, or centroids closer than ``edge_distance`` times the smaller
+    one's diameter (plus the uncertainty of the alignment, at most half of that diameter). The larger one's size is no
+    measure of how far the alignment may be off: by it, what is new beside a large conglomerate would be a part of it.
     """
 
     part_share: float = 0.5
@@ -106,8 +107,10 @@ def match_lesions(
         return Match(frozenset(), frozenset())
     inside_later, inside_earlier = _shares(earlier, later)
     smaller = np.maximum(inside_later, inside_earlier)
-    distance = _relative_distances(earlier, later, uncertainty_mm)
-    edge = (smaller >= limits.edge_share) | (distance <= limits.edge_distance)
+    first, second = (np.array([lesion.sphere_diameter_mm for lesion in group]) for group in (earlier, later))
+    within = _relative_distances(earlier, later, np.minimum.outer(first, second), uncertainty_mm)
+    distance = _relative_distances(earlier, later, np.add.outer(first, second) / 2, uncertainty_mm)
+    edge = (smaller >= limits.edge_share) | (within <= limits.edge_distance)
     for a, b in different:
         edge[a, b] = False
     cost = np.where(edge, np.minimum((1 - smaller) + distance, _COSTLIEST_EDGE), np.inf)
@@ -144,12 +147,13 @@ def _voxel_rows(lesions: Sequence[Lesion], size: int) -> csr_array:
     return csr_array((np.ones(len(columns), np.int32), columns, ends), shape=(len(lesions), size))
 
 
-def _relative_distances(earlier: Sequence[Lesion], later: Sequence[Lesion], uncertainty_mm: float) -> FloatArray:
-    """Distance of the centroids, less the alignment's uncertainty, over the mean diameter."""
+def _relative_distances(
+    earlier: Sequence[Lesion], later: Sequence[Lesion], diameter_mm: FloatArray, uncertainty_mm: float
+) -> FloatArray:
+    """Distance of the centroids, less the alignment's uncertainty, over a diameter given for every pair."""
     first, second = (np.array([lesion.centroid_mm for lesion in group]) for group in (earlier, later))
     distance = np.linalg.norm(first[:, None] - second[None], axis=2)
-    diameter = np.add.outer([a.sphere_diameter_mm for a in earlier], [b.sphere_diameter_mm for b in later]) / 2
-    return np.maximum(0, distance - np.minimum(uncertainty_mm, diameter / 2)) / np.maximum(diameter, 1e-6)
+    return np.maximum(0, distance - np.minimum(uncertainty_mm, diameter_mm / 2)) / np.maximum(diameter_mm, 1e-6)
 
 
 def _assign(cost: FloatArray) -> set[tuple[int, int]]:

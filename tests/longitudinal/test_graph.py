@@ -24,6 +24,18 @@ def event(history, when, kind):
     return next(event for event in history.events if (event.staging, event.kind) == (when, kind))
 
 
+def test_what_is_new_beside_a_large_conglomerate_is_not_taken_for_a_part_of_it():
+    """Its centre lies 20 mm from that of two touching balls of 40 mm, outside of both."""
+    conglomerate = both(A, 1, ball(A, 1, (30, 50, 40), 40), ball(A, 2, (70, 50, 40), 40))
+    still = both(B, 1, ball(B, 1, (30, 50, 40), 40), ball(B, 2, (70, 50, 40), 40))
+    beside = ball(B, 2, (50, 70, 40), 14)
+    assert not set(beside.voxels) & set(still.voxels)
+    stagings = [staging(A, conglomerate), staging(B, still, beside, uncertainty_mm=4.0)]
+    history = follow_lesions(stagings, LIMITS)
+    assert kinds(history, B) == ["new", "same"]
+    assert event(history, B, "new").lesions == (2,)
+
+
 def test_a_lesion_that_grows_keeps_its_track():
     history = follow_lesions([staging(A, ball(A, 1, LEFT, 14)), staging(B, ball(B, 7, LEFT, 22))], LIMITS)
     assert history.tracks_of == {(A, 1): (f"{A}-1",), (B, 7): (f"{A}-1",)}
