@@ -129,6 +129,8 @@ REASONS: dict[str, ReasonKind] = {
     "staging.not_measured": _warns("Its lesions are not followed; see why the staging was refused."),
     "staging.undated": _warns("Undated stagings are not followed: name a date in `corrections.csv`."),
     # reader
+    "reader.mask_elsewhere": _refuses("Draw the mask on the CT that is measured, or take it out of `masks.csv`."),
+    "reader.mask_regridded": _warns("Draw on the CT that is measured where single voxels matter."),
     "reader.mask": _warns("A reader's mask replaces the network's; both loads are shown."),
     "region.unreadable": _refuses("Export the region again as RTSTRUCT, DICOM SEG or NIfTI, on several slices."),
     # validation
@@ -267,11 +269,16 @@ LESIONS_COLUMNS = (
     "perpendicular_end_y_mm", "perpendicular_end_z_mm",
 )  # fmt: skip
 UPTAKE_COLUMNS = (
-    "lesion", "suv_max", "suv_mean", "suv_peak_local", "suv_peak_global", "pet_volume_ml", "ssr_tv_ml", "tl_ssr_ml",
-    "threshold_rule", "threshold_suv", "tumour_to_liver_max", "tumour_to_liver_mean", "tumour_to_spleen_max",
-    "tumour_to_spleen_mean", "krenning_modified", "status", "status_reason", "partial_volume",
+    "lesion", "suv_max", "suv_mean", "suv_peak_local", "suv_peak_global", "suv_mean_corrected", "suv_peak_corrected",
+    "pet_volume_ml", "ssr_tv_ml", "tl_ssr_ml", "threshold_rule", "threshold_suv", "tumour_to_liver_max",
+    "tumour_to_liver_mean", "tumour_to_spleen_max", "tumour_to_spleen_mean", "krenning_modified", "status",
+    "status_reason", "partial_volume",
 )  # fmt: skip
 VOI_COLUMNS = ("voi", "organ", "volume_ml", *UPTAKE_COLUMNS[1:])  # a reader's volumes outside the liver
+FOCI_COLUMNS = (  # candidates outside the liver, for a reader; the place is that of the maximum, LPS
+    "focus", "x_mm", "y_mm", "z_mm", "suv_max", "volume_ml", "tumour_to_liver_max", "mean_hu", "nearest_organ",
+    "distance_mm", "may_be",
+)  # fmt: skip
 REGISTRATION_COLUMNS = (
     "staging", "reference", "method", "liver_dice", "surface_distance_mm", "match_uncertainty_mm", "trusted",
     "reason", "matrix",

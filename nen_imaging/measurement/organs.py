@@ -117,7 +117,7 @@ def find_aorta(abdomen: Abdomen) -> Found:
     hu = np.clip(abdomen.values, -200, 450)
     if hu.shape[2] * abdomen.spacing_mm[2] < _LONG_ENOUGH_MM:
         return Found(None, "fewer than 40 mm of the abdomen are in view")
-    spine = _spine(abdomen)
+    spine = find_spine(abdomen)
     if spine is None:
         return Found(None, "no spine was found")
     window = _window(spine, abdomen)
@@ -151,7 +151,7 @@ def _steadiest_run(of_slice: NDArray[np.floating], scores: Floats, count: int) -
     return min(runs, key=lambda run: float(np.ptp(of_slice[run])) - 40 * float(np.mean(scores[run])))
 
 
-def _spine(abdomen: Abdomen) -> tuple[int, int] | None:
+def find_spine(abdomen: Abdomen) -> tuple[int, int] | None:
     """The front edge (i, j) of the vertebral bodies: where bone stands on most slices, as nowhere else in the body.
 
     The body's middle, which a small field of view moves, has a say but no more: enhanced kidneys, as bright as bone,
@@ -257,7 +257,7 @@ def find_spleen(abdomen: Abdomen, *, enhanced: bool, aorta_hu: float | None = No
     ``enhanced`` says whether contrast medium was given. The spleen is never brighter than the blood in the aorta; a
     kidney, which concentrates the medium, is.
     """
-    spine = _spine(abdomen)
+    spine = find_spine(abdomen)
     if spine is None:
         return Found(None, "no spine was found")
     dx, dy, dz = abdomen.spacing_mm

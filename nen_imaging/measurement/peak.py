@@ -29,7 +29,7 @@ def _sphere_means(suv: Volume, centres: NDArray[np.integer]) -> NDArray[np.float
     total = np.zeros(len(centres))
     count = np.zeros(len(centres))
     shape = np.array(suv.shape)
-    for offset in _offsets(suv):
+    for offset in sphere_offsets(suv):
         place = centres + offset
         valid = ((place >= 0) & (place < shape)).all(axis=1)
         total[valid] += suv.array[tuple(place[valid].T)]
@@ -37,7 +37,8 @@ def _sphere_means(suv: Volume, centres: NDArray[np.integer]) -> NDArray[np.float
     return total / count
 
 
-def _offsets(suv: Volume) -> NDArray[np.integer]:
+def sphere_offsets(suv: Volume) -> NDArray[np.integer]:
+    """Index offsets of the voxels whose centres lie within 1 ml of a voxel's centre, shape (n, 3)."""
     reach = np.ceil(RADIUS_MM * np.linalg.norm(np.linalg.inv(suv.affine[:3, :3]), axis=1)).astype(int)
     offsets = np.stack(np.meshgrid(*[np.arange(-n, n + 1) for n in reach], indexing="ij"), axis=-1).reshape(-1, 3)
     distance_mm = np.linalg.norm(offsets @ suv.affine[:3, :3].T, axis=1)

@@ -24,14 +24,10 @@ def share_inside(mask: Volume, pet: Volume) -> Shares:
     if not found or found[0] is None:
         return share
     low, high = (np.array([getattr(part, end) for part in found[0]]) for end in ("start", "stop"))
-    corners = np.array(np.meshgrid(*zip(low - 0.5, high - 0.5, strict=True), indexing="ij")).reshape(3, -1)
-    to_pet = np.linalg.inv(pet.affine) @ mask.affine
-    in_pet = to_pet[:3, :3] @ corners + to_pet[:3, 3:]
-    start = np.clip(np.floor(in_pet.min(axis=1)).astype(int), 0, pet.shape)
-    stop = np.clip(np.ceil(in_pet.max(axis=1)).astype(int) + 1, 0, pet.shape)
+    cut = mask.cropped(low, high)
+    start, stop = _box_of(cut, pet, 0.0)
     if (stop <= start).any():
         return share
-    cut = mask.cropped(low, high)
     to_ct = np.linalg.inv(cut.affine) @ pet.affine
     index = np.indices(tuple(stop - start)).reshape(3, -1) + start[:, None]
     place = to_ct[:3, :3] @ index + to_ct[:3, 3:]  # of the voxels' centres, in indices of the mask
@@ -43,6 +39,27 @@ def share_inside(mask: Volume, pet: Volume) -> Shares:
     box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
     share[box] = (total / _POINTS).reshape(tuple(stop - start))
     return share
+
+
+def around(mask: Volume, pet: Volume, margin_mm: float) -> Volume:
+    """The part of a PET in the box around a CT mask, with a margin; the whole PET where they do not meet."""
+    found = ndimage.find_objects(mask.array.astype(np.uint8))
+    if not found or found[0] is None:
+        return pet
+    low, high = (np.array([getattr(part, end) for part in found[0]]) for end in ("start", "stop"))
+    start, stop = _box_of(mask.cropped(low, high), pet, margin_mm)
+    return pet if (stop <= start).any() else pet.cropped(start, stop)
+
+
+def _box_of(cut: Volume, pet: Volume, margin_mm: float) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    """First and last index (exclusive) of the PET's voxels that a CT volume touches."""
+    corners = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in cut.shape], indexing="ij")).reshape(3, -1)
+    to_pet = np.linalg.inv(pet.affine) @ cut.affine
+    in_pet = to_pet[:3, :3] @ corners + to_pet[:3, 3:]
+    margin = margin_mm / pet.spacing_mm
+    start = np.clip(np.floor(in_pet.min(axis=1) - margin).astype(int), 0, pet.shape)
+    stop = np.clip(np.ceil(in_pet.max(axis=1) + margin).astype(int) + 1, 0, pet.shape)
+    return start, stop
 
 
 def covered_share(mask: Volume, pet: Volume) -> float:

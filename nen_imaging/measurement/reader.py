@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from nibabel.orientations import aff2axcodes
 
+from nen_imaging.contract import Reason, Refusal
 from nen_imaging.stage import StageError, sha256_of
 from nen_imaging.volume import GridMismatchError, Volume, read_nifti, require_same_grid, resample
 
+_MOSTLY_THERE = 0.5
 MASK_FILE = "reader_mask.nii.gz"  # beside reader.json
 
 
@@ -52,13 +55,23 @@ def read_reader_region(folder: Path, region: NamedRegion) -> Volume:
     return mask.with_array(mask.array.astype(np.float32) > 0)
 
 
-def read_reader_mask(path: Path, sha256: str, grid: Volume) -> Volume:
-    """The reader's label map (0, 1 liver, 2 lesion) on a grid; one of another grid is brought there by place.
+@dataclass(frozen=True)
+class ReaderMask:
+    """A reader's label map (0, 1 liver, 2 lesion) on the CT's grid, and what had to be done to bring it there."""
+
+    labels: Volume
+    reasons: list[Reason]
+
+
+def read_reader_mask(path: Path, sha256: str, grid: Volume) -> ReaderMask:
+    """The reader's label map on a grid; one of another grid is brought there by place, and that is said.
 
     Raises
     ------
     StageError
         The file is gone or is not the one that the index saw, or it holds other labels.
+    Refusal
+        ``reader.mask_elsewhere``: it lies for the most part outside the grid.
     """
     if not path.is_file() or sha256_of(path) != sha256:
         raise StageError(f"{path} is missing or changed since the study was indexed: run again, it is indexed anew.")
@@ -66,8 +79,15 @@ def read_reader_mask(path: Path, sha256: str, grid: Volume) -> Volume:
     found = np.unique(mask.array)
     if not np.isin(found, (0, 1, 2)).all():
         raise StageError(f"{path} holds the labels {found[:9].tolist()}; allowed are 0, 1 (liver) and 2 (lesion).")
+    mask = mask.with_array(mask.array.astype(np.uint8)).oriented("".join(aff2axcodes(grid.affine)))
     try:
         require_same_grid(mask, grid)
-    except GridMismatchError:
-        mask = resample(mask.with_array(mask.array.astype(np.uint8)), grid.shape, grid.affine, nearest=True)
-    return grid.with_array(mask.array.astype(np.uint8))
+        return ReaderMask(grid.with_array(mask.array), [])
+    except GridMismatchError as difference:
+        moved = resample(mask, grid.shape, grid.affine, nearest=True)
+        drawn_ml, kept_ml = (float(np.count_nonzero(one.array)) * one.voxel_volume_ml for one in (mask, moved))
+        if kept_ml < _MOSTLY_THERE * drawn_ml:
+            text = f"Of the reader's liver of {drawn_ml:.0f} ml only {kept_ml:.0f} ml lie on this CT."
+            raise Refusal("reader.mask_elsewhere", text) from difference
+        text = f"The reader's mask lies on another grid than the CT and was brought to it voxel by voxel. {difference}"
+        return ReaderMask(grid.with_array(moved.array), [Reason("reader.mask_regridded", text)])

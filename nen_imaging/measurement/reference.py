@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from nen_imaging.measurement.organs import Found, coarse_abdomen, find_landmarks
+from nen_imaging.measurement.organs import Abdomen, Found, Landmarks
 from nen_imaging.measurement.pet_grid import Shares, share_inside
-from nen_imaging.measurement.phase import healthy_liver_hu
 from nen_imaging.volume import Volume
 
 DILATION_FWHM = 1.5
@@ -46,15 +45,13 @@ def healthy_liver(suv: Volume, liver: Shares, lesions: Shares, *, fwhm_mm: float
     return _measured(suv, far & deep, minimum_ml, "healthy liver away from lesions")
 
 
-def spleen_and_blood_pool(ct: Volume, labels: Volume, suv: Volume, liver: Uptake) -> tuple[Uptake, Uptake]:
+def spleen_and_blood_pool(abdomen: Abdomen, found: Landmarks, suv: Volume, liver: Uptake) -> tuple[Uptake, Uptake]:
     """Spleen and aorta as found on the CT; of both only the core is found, away from their edges.
 
     The spleen must also look like one on the PET: what lies below half of its level is not spleen there (the patient
     moved, or breathed); with less than half of it left, or below the ``liver``, it is refused. Of all organs the
     spleen takes up most of an SSR tracer (Boy 2011).
     """
-    abdomen = coarse_abdomen(ct, labels.array != 0)
-    found = find_landmarks(abdomen, healthy_liver_hu(ct, labels))
 
     def core(organ: Found) -> Mask:
         mask = np.zeros(abdomen.liver.shape, bool) if organ.mask is None else organ.mask

@@ -17,6 +17,8 @@ _NEAR_EDGE_MM = 15.0
 _TRUSTED_CORRELATION = 0.6
 _EQUALLY_GOOD = 0.005
 _LARGEST_SAMPLE = 30_000
+_ENOUGH_POINTS = 2_000
+_HARDLY_A_LESION = 0.1
 METHOD = "liver edge: correlation of the CT's liver with the PET, clipped at the liver's median SUV"
 
 
@@ -35,11 +37,12 @@ class Shift:
         return {name: round(value, 2) if isinstance(value, float) else value for name, value in asdict(self).items()}
 
 
-def measure_shift(suv: Volume, liver: Shares, *, fwhm_mm: float) -> Shift:
+def measure_shift(suv: Volume, liver: Shares, lesions: Shares | None = None, *, fwhm_mm: float) -> Shift:
     """Find the translation of the PET that fits the CT's liver best.
 
-    ``liver`` is the share of each PET voxel in the CT's liver. What is hotter than the liver (lesions, spleen,
-    kidney) is clipped to its level, so that edges count and not hot spots. The uncertainty is half a voxel, or how
+    ``liver`` and ``lesions`` are the shares of each PET voxel in those of the CT; lesions, which may be cold, are left
+    out as long as enough of the edge remains. What is hotter than the liver (hot lesions, spleen, kidney) is clipped
+    to its level, so that edges count and not hot spots. The uncertainty is half a voxel, or how
     far a translation may lie from the best one and fit almost (to 0.005 of the correlation) as well.
     """
     inside = liver > 0.5
@@ -51,6 +54,10 @@ def measure_shift(suv: Volume, liver: Shares, *, fwhm_mm: float) -> Shift:
     model = ndimage.gaussian_filter(liver, fwhm_mm / 2.355 / suv.spacing_mm)
     reach = np.maximum(1, np.floor(SEARCHED_MM / suv.spacing_mm)).astype(int)
     points = _near_edge(inside, suv, reach)
+    if lesions is not None:
+        healthy = points[lesions[tuple(points.T)] < _HARDLY_A_LESION]
+        points = healthy if len(healthy) >= _ENOUGH_POINTS else points
+    points = points[:: max(1, len(points) // _LARGEST_SAMPLE)]
     if len(points) < 100:
         return _unknown("the liver lies at the edge of the PET's field of view")
     scores = _correlations(image, model[tuple(points.T)], points, reach)
@@ -68,13 +75,12 @@ def measure_shift(suv: Volume, liver: Shares, *, fwhm_mm: float) -> Shift:
 
 
 def _near_edge(inside: NDArray[np.bool_], suv: Volume, reach: NDArray[np.integer]) -> NDArray[np.intp]:
-    """Voxels on both sides of the liver's edge that stay in the image for every translation; evenly thinned out."""
+    """Voxels on both sides of the liver's edge that stay in the image for every translation."""
     spacing = suv.spacing_mm
     depth = ndimage.distance_transform_edt(inside, sampling=spacing)
     depth += ndimage.distance_transform_edt(~inside, sampling=spacing)
     points = np.argwhere(depth < _NEAR_EDGE_MM)
-    points = points[((points >= reach) & (points < np.array(inside.shape) - reach)).all(axis=1)]
-    return points[:: max(1, len(points) // _LARGEST_SAMPLE)]
+    return points[((points >= reach) & (points < np.array(inside.shape) - reach)).all(axis=1)]
 
 
 def _correlations(

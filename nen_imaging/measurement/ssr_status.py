@@ -10,10 +10,11 @@ Row = Mapping[str, Any]
 
 
 def krenning_modified(
-    suv_max: float,
-    suv_mean: float,
+    hottest: float,
+    mean: float,
     *,
     liver: float | None,
+    liver_sd: float,
     spleen: float | None,
     blood_pool: float | None,
     iso_percent: float,
@@ -24,16 +25,22 @@ def krenning_modified(
     score has no SUV limits (Kwekkeboom and Krenning 2002): this rule is a choice of implementation. Without a spleen
     4 is never given, without a blood pool 0 is not.
 
-    SUVmax decides between 2, 3 and 4, SUVmean between 0, 1 and 2: a cold lesion has its maximum at its edge, where
-    the liver spills in, so that by SUVmax hardly a lesion would ever be below the liver.
+    The hottest part of the lesion decides between 2, 3 and 4, its SUVmean between 0, 1 and 2: a cold lesion is
+    hottest at its edge. What is hottest was picked among noise, so that it counts as above the liver only by more
+    than the liver's own SD beyond ``iso_percent``.
     """
     if liver is None:
         return None
-    if suv_max > (1 + iso_percent / 100) * liver:
-        return 4 if spleen is not None and suv_max > spleen else 3
-    if suv_mean >= (1 - iso_percent / 100) * liver:
+    if hottest > above_liver(liver, liver_sd, iso_percent):
+        return 4 if spleen is not None and hottest > spleen else 3
+    if mean >= (1 - iso_percent / 100) * liver:
         return 2
-    return 0 if blood_pool is not None and suv_mean <= blood_pool else 1
+    return 0 if blood_pool is not None and mean <= blood_pool else 1
+
+
+def above_liver(liver: float, liver_sd: float, iso_percent: float) -> float:
+    """The SUV from which a maximum or peak is above the liver (SUVmean and SD), and not about it."""
+    return (1 + iso_percent / 100) * liver + liver_sd
 
 
 def status_of(

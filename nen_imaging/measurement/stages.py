@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from nen_imaging.contract import LESIONS_COLUMNS, READER, UPTAKE_COLUMNS, VOI_COLUMNS
+from nen_imaging.contract import FOCI_COLUMNS, LESIONS_COLUMNS, READER, UPTAKE_COLUMNS, VOI_COLUMNS
 from nen_imaging.stage import Outcome, Stage, StageCall, write_json
 from nen_imaging.tables import write_table
 from nen_imaging.volume import read_nifti, write_nifti
@@ -26,12 +26,12 @@ def _measure(call: StageCall) -> Outcome:
     mask = None
     if reader.mask_sha256 is not None:
         mask = read_reader_mask(call.input(READER).with_name(MASK_FILE), reader.mask_sha256, ct)
-    found = measure_liver(ct, network, call.options, reader_mask=mask, benign=reader.benign)
+    found = measure_liver(ct, network, call.options, reader_mask=mask.labels if mask else None, benign=reader.benign)
     write_json(call.folder / "load.json", found.load)
     write_table(call.folder / "lesions.csv", LESIONS_COLUMNS, found.lesions)
     write_nifti(call.folder / "instances.nii.gz", found.instances)
     write_nifti(call.folder / "liver.nii.gz", found.labels)
-    return Outcome(found.reasons)
+    return Outcome(found.reasons + (mask.reasons if mask else []))
 
 
 def _uptake(call: StageCall) -> Outcome:
@@ -52,8 +52,9 @@ def _uptake(call: StageCall) -> Outcome:
     write_json(call.folder / "organs.json", found.organs)
     write_table(call.folder / "uptake.csv", UPTAKE_COLUMNS, found.lesions)
     write_table(call.folder / "voi.csv", VOI_COLUMNS, found.regions)
+    write_table(call.folder / "foci.csv", FOCI_COLUMNS, found.foci)
     return Outcome(found.reasons)
 
 
 MEASURE = Stage("measure", 2, _measure)
-UPTAKE = Stage("uptake", 4, _uptake)
+UPTAKE = Stage("uptake", 5, _uptake)

@@ -2,47 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
-from nen_imaging.contract import UPTAKE_COLUMNS, VOI_COLUMNS, Reason
-from nen_imaging.measurement.diameters import sphere_diameter_mm
-from nen_imaging.measurement.peak import suv_peaks
-from nen_imaging.measurement.pet_grid import Shares, covered_share, share_inside
-from nen_imaging.measurement.reference import Uptake, healthy_liver, spleen_and_blood_pool
+from nen_imaging.contract import FOCI_COLUMNS, UPTAKE_COLUMNS, VOI_COLUMNS, Reason
+from nen_imaging.measurement.foci import Surroundings, find_foci
+from nen_imaging.measurement.lesion_uptake import COVERED, References, lesion_uptake
+from nen_imaging.measurement.organs import coarse_abdomen, find_landmarks
+from nen_imaging.measurement.partial_volume import METHOD as CORRECTION_METHOD
+from nen_imaging.measurement.partial_volume import Corrected, correct_partial_volume
+from nen_imaging.measurement.pet_grid import Shares, around, covered_share, share_inside
+from nen_imaging.measurement.phase import healthy_liver_hu
+from nen_imaging.measurement.reference import healthy_liver, spleen_and_blood_pool
 from nen_imaging.measurement.shift import Shift, measure_shift
-from nen_imaging.measurement.ssr_status import krenning_modified, status_of, totals
+from nen_imaging.measurement.ssr_status import above_liver, totals
 from nen_imaging.volume import Volume, require_same_grid
 
-COVERED = 0.99
-MOSTLY_INSIDE = 0.5
-PARTIAL_VOLUME_FWHM = 2.0
 SHIFTED_FROM_MM = 10.0
+_MARGIN_FWHM = 4.0
 
 
 @dataclass(frozen=True)
 class MeasuredUptake:
-    """The content of organs.json, uptake.csv and voi.csv."""
+    """The content of organs.json, uptake.csv, voi.csv and foci.csv."""
 
     organs: dict[str, Any]
     lesions: list[dict[str, Any]]
     reasons: list[Reason]
     regions: list[dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class References:
-    """What lesions are compared with."""
-
-    liver: Uptake
-    spleen: Uptake
-    blood_pool: Uptake
-    shift: Shift
+    foci: list[dict[str, Any]]
 
 
 def measure_uptake(
@@ -66,121 +58,106 @@ def measure_uptake(
     require_same_grid(instances, ct)
     suv = suv.oriented("RAS")  # so that no figure depends on how the array is laid out
     fwhm_mm = float(options["pet_fwhm_mm"])
-    liver = share_inside(labels.with_array(labels.array != 0), suv)
+    whole = labels.with_array(labels.array != 0)
+    liver = share_inside(whole, suv)
     lesion = share_inside(labels.with_array(instances.array != 0), suv)
     healthy = healthy_liver(suv, liver, lesion, fwhm_mm=fwhm_mm, minimum_ml=float(options["minimum_reference_ml"]))
-    spleen, blood_pool = spleen_and_blood_pool(ct, labels, suv, healthy)
-    references = References(healthy, spleen, blood_pool, measure_shift(suv, liver, fwhm_mm=fwhm_mm))
-    covered = covered_share(labels.with_array(labels.array != 0), suv)
-    rows, volumes_ml = [], []
-    for number, box in enumerate(ndimage.find_objects(instances.array), start=1):
-        if box is not None:
-            start, stop = (np.array([getattr(part, end) for part in box]) for end in ("start", "stop"))
-            one = instances.cropped(start, stop)
-            one = one.with_array(one.array == number)
-            volumes_ml.append(float(one.array.sum()) * one.voxel_volume_ml)
-            rows.append({"lesion": number} | _lesion(one, suv, volumes_ml[-1], references, options))
-    counted = [(row, volume) for row, volume in zip(rows, volumes_ml, strict=True) if row["lesion"] not in benign]
+    abdomen = coarse_abdomen(ct, labels.array != 0)
+    landmarks = find_landmarks(abdomen, healthy_liver_hu(ct, labels))
+    spleen, blood_pool = spleen_and_blood_pool(abdomen, landmarks, suv, healthy)
+    references = References(healthy, spleen, blood_pool, measure_shift(suv, liver, lesion, fwhm_mm=fwhm_mm))
+    masks = dict(_masks(instances))
+    corrected = _corrected(suv, whole, masks, references.shift, fwhm_mm)
+    rows = {
+        number: lesion_uptake(mask, suv, references, options, corrected.get(number)) for number, mask in masks.items()
+    }
+    counted = [
+        ({"lesion": number} | row, float(masks[number].array.sum()) * instances.voxel_volume_ml)
+        for number, row in rows.items()
+        if number not in benign
+    ]
+    foci = _foci(suv, liver, references, Surroundings(ct, abdomen, landmarks), options)
     organs = {
         "liver": references.liver.as_dict(),
         "spleen": spleen.as_dict(),
         "blood_pool": blood_pool.as_dict(),
         "shift": references.shift.as_dict(),
+        "correction": _correction(references.shift, fwhm_mm),
+        "foci": foci.as_dict(),
         "totals": totals(counted),
     }
     return MeasuredUptake(
         organs,
-        [_written(row, UPTAKE_COLUMNS) for row in rows],
-        _reasons(references, covered),
+        [_written({"lesion": number} | row, UPTAKE_COLUMNS) for number, row in rows.items()],
+        _reasons(references, covered_share(whole, suv)),
         [_region(*region, suv, references, options) for region in regions],
+        [_written({"focus": number} | row, FOCI_COLUMNS) for number, row in enumerate(foci.rows, start=1)],
     )
+
+
+def _masks(instances: Volume) -> Iterator[tuple[int, Volume]]:
+    """The number of each lesion, and its mask in the box around it."""
+    for number, box in enumerate(ndimage.find_objects(instances.array), start=1):
+        if box is not None:
+            start, stop = (np.array([getattr(part, end) for part in box]) for end in ("start", "stop"))
+            one = instances.cropped(start, stop)
+            yield number, one.with_array(one.array == number)
+
+
+def _corrected(
+    suv: Volume, liver: Volume, masks: Mapping[int, Volume], shift: Shift, fwhm_mm: float
+) -> dict[int, Corrected]:
+    """The corrected SUV of every lesion; none where the masks do not lie where the PET shows the lesions."""
+    if not masks or not _lies_on(shift, fwhm_mm):
+        return {}
+    near = around(liver, suv, _MARGIN_FWHM * fwhm_mm)
+    shares = ((number, share_inside(mask, near)) for number, mask in masks.items())
+    return correct_partial_volume(near, share_inside(liver, near), shares, fwhm_mm=fwhm_mm)
+
+
+def _lies_on(shift: Shift, fwhm_mm: float) -> bool:
+    return shift.length_mm is not None and shift.length_mm <= fwhm_mm
+
+
+def _correction(shift: Shift, fwhm_mm: float) -> dict[str, Any]:
+    if not _lies_on(shift, fwhm_mm):
+        return {"refused": f"the shift is unknown or exceeds the PET's resolution of {fwhm_mm:g} mm"}
+    return {"method": CORRECTION_METHOD, "fwhm_mm": fwhm_mm}
+
+
+@dataclass(frozen=True)
+class _Foci:
+    """Candidates above a threshold, or why none were looked for."""
+
+    rows: list[dict[str, Any]]
+    threshold_suv: float | None = None
+    refused: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        if self.threshold_suv is None:
+            return {"refused": self.refused}
+        return {"candidates": len(self.rows), "threshold_suv": round(self.threshold_suv, 3)}
+
+
+def _foci(
+    suv: Volume, liver: Shares, references: References, surroundings: Surroundings, options: Mapping[str, Any]
+) -> _Foci:
+    organ, shift_mm = references.liver, references.shift.length_mm
+    if organ.suv_mean is None or shift_mm is None:
+        missing = "no reference in the liver" if organ.suv_mean is None else "the PET's place on the CT is unknown"
+        return _Foci([], refused=missing)
+    threshold = above_liver(organ.suv_mean, organ.suv_sd or 0.0, float(options["iso_percent"]))
+    fwhm_mm = float(options["pet_fwhm_mm"])
+    rows = find_foci(suv, liver, surroundings, threshold=threshold, fwhm_mm=fwhm_mm, shift_mm=shift_mm)
+    return _Foci([row | {"tumour_to_liver_max": row["suv_max"] / organ.suv_mean} for row in rows], threshold)
 
 
 def _region(
     name: str, organ: str, mask: Volume, suv: Volume, references: References, options: Mapping[str, Any]
 ) -> dict[str, Any]:
     volume_ml = float(mask.array.sum()) * mask.voxel_volume_ml
-    numbers = _lesion(mask, suv, volume_ml, references, options)
+    numbers = lesion_uptake(mask, suv, references, options)
     return _written({"voi": name, "organ": organ, "volume_ml": volume_ml} | numbers, VOI_COLUMNS)
-
-
-def _lesion(
-    one: Volume, suv: Volume, volume_ml: float, references: References, options: Mapping[str, Any]
-) -> dict[str, Any]:
-    diameter_mm = sphere_diameter_mm(volume_ml)
-    partial = diameter_mm < PARTIAL_VOLUME_FWHM * float(options["pet_fwhm_mm"])
-    share = share_inside(one, suv)
-    numbers = suv_statistics(suv, share) | {"partial_volume": "yes" if partial else "no"}
-    outside = covered_share(one, suv) < COVERED
-    if outside or numbers["suv_max"] is None:
-        reason = "the PET does not cover it" if outside else "it fills no voxel of the PET"
-        return numbers | {"status": "not evaluable", "status_reason": reason}
-    numbers |= tumour_volume(suv, share, numbers["suv_max"], references.liver, options)
-    numbers |= _ratios(numbers, references)
-    score = krenning_modified(
-        numbers["suv_max"],
-        numbers["suv_mean"],
-        liver=references.liver.suv_mean,
-        spleen=references.spleen.suv_mean,
-        blood_pool=references.blood_pool.suv_mean,
-        iso_percent=float(options["iso_percent"]),
-    )
-    status, reason = status_of(
-        score, partial_volume=partial, diameter_mm=diameter_mm, shift_mm=references.shift.length_mm
-    )
-    return numbers | {"krenning_modified": score, "status": status, "status_reason": reason}
-
-
-def suv_statistics(suv: Volume, share: Shares) -> dict[str, Any]:
-    """SUVmax and peaks of the voxels that lie mostly inside; mean and volume weighted by each voxel's share."""
-    weight = float(share.sum(dtype=float))
-    inside = share >= MOSTLY_INSIDE
-    if weight == 0 or not inside.any():
-        return {"suv_max": None, "pet_volume_ml": weight * suv.voxel_volume_ml}
-    local, best = suv_peaks(suv, inside)
-    return {
-        "suv_max": float(suv.array[inside].max()),
-        "suv_mean": _mean(suv, share),
-        "suv_peak_local": local,
-        "suv_peak_global": best,
-        "pet_volume_ml": weight * suv.voxel_volume_ml,
-    }
-
-
-def _mean(suv: Volume, weight: NDArray[np.floating]) -> float:
-    return float(np.average(suv.array.astype(float), weights=weight))
-
-
-def tumour_volume(
-    suv: Volume, share: Shares, suv_max: float, liver: Uptake, options: Mapping[str, Any]
-) -> dict[str, Any]:
-    """SSR-TV and TL-SSR: the part of the lesion at or above the rule's threshold, and its volume times its SUVmean."""
-    name, threshold = _threshold(suv_max, liver, options)
-    named = {"threshold_rule": name, "threshold_suv": threshold}
-    if threshold is None:
-        return named
-    hot = np.where(suv.array.astype(float) >= threshold, share, 0)
-    volume_ml = float(hot.sum(dtype=float)) * suv.voxel_volume_ml
-    return named | {"ssr_tv_ml": volume_ml, "tl_ssr_ml": volume_ml * _mean(suv, hot) if volume_ml else 0.0}
-
-
-def _threshold(suv_max: float, liver: Uptake, options: Mapping[str, Any]) -> tuple[str, float | None]:
-    """The rule's name as it stands beside every value, and its SUV; None where it needs a liver that is missing."""
-    if options["threshold_rule"] == "relative":
-        return f"{options['relative_percent']:g} % of SUVmax", float(options["relative_percent"]) / 100 * suv_max
-    if options["threshold_rule"] == "fixed":
-        return f"SUV {options['fixed_suv']:g}", float(options["fixed_suv"])
-    if liver.suv_mean is None or liver.suv_sd is None:
-        return "liver SUVmean + 2 SD", None
-    return "liver SUVmean + 2 SD", liver.suv_mean + 2 * liver.suv_sd
-
-
-def _ratios(numbers: Mapping[str, Any], references: References) -> dict[str, Any]:
-    return {
-        f"tumour_to_{name}_{kind}": numbers[f"suv_{kind}"] / organ.suv_mean if organ.suv_mean else None
-        for name, organ in (("liver", references.liver), ("spleen", references.spleen))
-        for kind in ("max", "mean")
-    }
 
 
 def _written(row: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any]:

@@ -47,6 +47,11 @@ def pet_facts(staging: StagingResult) -> list[tuple[str, str]]:
     if shift.get("length_mm") is not None:
         uncertain = f" ± {rounded(shift['uncertainty_mm'])}" if shift.get("uncertainty_mm") is not None else ""
         facts.append(("PET to CT shift", f"{rounded(shift['length_mm'])}{uncertain} mm"))
+    correction = organs.get("correction") or {}
+    if "fwhm_mm" in correction:
+        facts.append(("corrected SUV for a resolution of", f"{rounded(correction['fwhm_mm'])} mm"))
+    elif "refused" in correction:
+        facts.append(("no corrected SUV", str(correction["refused"])))
     totals = organs.get("totals") or {}
     names = {"ssr_tv_ml": "SSR-TV [ml]", "tl_ssr_ml": "TL-SSR [ml]", "ssr_negative_share_percent": "SSR-negative [%]"}
     facts += [(title, rounded(totals[key])) for key, title in names.items() if totals.get(key) is not None]

@@ -30,8 +30,13 @@ _LESIONS = (
     "measurable", "confluent", "cut_by_border", "probable_cyst",
 )  # fmt: skip
 _UPTAKE = (
-    "lesion", "suv_max", "suv_mean", "suv_peak_local", "ssr_tv_ml", "tumour_to_liver_max", "tumour_to_spleen_max",
-    "krenning_modified", "status", "status_reason", "threshold_rule", "partial_volume",
+    "lesion", "suv_max", "suv_mean", "suv_peak_local", "suv_mean_corrected", "ssr_tv_ml", "tumour_to_liver_max",
+    "tumour_to_spleen_max", "krenning_modified", "status", "status_reason", "threshold_rule", "partial_volume",
+)  # fmt: skip
+_REGIONS = ("voi", "organ", "volume_ml", *_UPTAKE[1:4], *_UPTAKE[5:11])
+_FOCI = (
+    "focus", "suv_max", "tumour_to_liver_max", "volume_ml", "mean_hu", "x_mm", "y_mm", "z_mm", "nearest_organ",
+    "distance_mm", "may_be",
 )  # fmt: skip
 _PET_VALUES = ("name", "value", "unit", "tag", "source")
 _EVENTS = ("event", "tracks", "lesions", "counted", "text")
@@ -41,13 +46,14 @@ _REGISTRATION = (
 _TITLES = {
     "longest_diameter_mm": "longest [mm]", "perpendicular_diameter_mm": "perpendicular [mm]",
     "sphere_diameter_mm": "sphere [mm]", "mean_hu": "mean [HU]", "suv_max": "SUVmax", "suv_mean": "SUVmean",
-    "suv_peak_local": "SUVpeak, local", "ssr_tv_ml": "SSR-TV [ml]", "tumour_to_liver_max": "tumour/liver (max)",
+    "suv_peak_local": "SUVpeak, local", "suv_mean_corrected": "SUVmean, corrected", "voi": "volume",
+    "ssr_tv_ml": "SSR-TV [ml]", "tumour_to_liver_max": "tumour/liver (max)",
     "tumour_to_spleen_max": "tumour/spleen (max)", "krenning_modified": "Krenning, modified",
     "change_from_baseline_percent": "from baseline [%]", "change_from_nadir_percent": "from nadir [%]",
     "liver_dice": "liver Dice",
 }  # fmt: skip
 _UNITS = {"mm": "[mm]", "ml": "[ml]", "hu": "[HU]", "percent": "[%]"}
-_NUMBERS_WITHOUT_UNIT = ("lesion", "liver_dice", "krenning_modified")
+_NUMBERS_WITHOUT_UNIT = ("lesion", "focus", "suv_mean_corrected", "liver_dice", "krenning_modified")
 _NUMBER_ENDINGS = ("_mm", "_ml", "_hu", "_percent", "_max", "_mean", "_local")
 
 
@@ -89,6 +95,8 @@ def render_report(content: ReportContent) -> str:
         "events": _columns(_EVENTS),
         "lesions": _columns(_LESIONS),
         "uptake": _columns(_UPTAKE),
+        "regions": _columns(_REGIONS),
+        "foci": _columns(_FOCI),
         "pet_values": _columns(_PET_VALUES),
         "registration": _columns(_REGISTRATION),
     }
@@ -180,6 +188,8 @@ def _staging_item(staging: StagingResult, content: ReportContent) -> dict[str, A
         "events": [_all_of(row, _EVENTS) for row in content.events if row["staging"] == staging.name],
         "lesions": [_all_of(row, _LESIONS) for row in by_size],
         "uptake": [_all_of(row, _UPTAKE) for row in staging.uptake if not kept or row["lesion"] in kept],
+        "regions": [_all_of(row, _REGIONS) for row in staging.regions],
+        "foci": [_all_of(row, _FOCI) for row in staging.foci[:MOST_LESIONS_SHOWN]],
         "pet_facts": pet_facts(staging),
         "pet_values": [_all_of(row, _PET_VALUES) for row in (staging.pet or {}).get("values", ())],
     }

@@ -35,7 +35,7 @@ def staging_sentence(
     parts = [f"Not evaluable (NE): {_because(staging.refusals)}"] if staging.load is None else []
     if staging.load is not None:
         parts += [_response_part(response), load_part(staging)]
-    parts += [ssr_part(staging), *map(finding_part, findings)]
+    parts += [ssr_part(staging), *map(region_part, staging.regions), *map(finding_part, findings)]
     return " ".join(part for part in parts if part)
 
 
@@ -67,6 +67,16 @@ def ssr_part(staging: StagingResult) -> str:
     if status == "iso":
         return "Liver metastases take up about as much as the liver (SSR-iso)."
     return f"Liver metastases SSR-{status}{detail}."
+
+
+def region_part(region: Mapping[str, str]) -> str:
+    """A reader's volume outside the liver, e.g. ``Ileal primary SSR-positive (SUVmax 24.1, modified Krenning 4).``"""
+    name, status = capitalised(region["voi"].strip()), region["status"]
+    numbers = [f"SUVmax {float(region['suv_max']):.1f}"] if region["suv_max"] else []
+    if status == "not evaluable":
+        return f"{name}: SSR status not evaluable ({'; '.join([region['status_reason'], *numbers])})."
+    numbers += [f"modified Krenning {region['krenning_modified']}"]
+    return f"{name} SSR-{status} ({', '.join(numbers)})."
 
 
 def finding_part(finding: Mapping[str, str]) -> str:

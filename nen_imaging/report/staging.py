@@ -21,7 +21,8 @@ class StagingResult:
     """One staging: its numbers, and the reasons why some are missing or doubtful.
 
     ``load`` is the content of load.json, ``organs`` of organs.json, ``pet`` of pet.json; ``lesions`` and ``uptake``
-    are rows of their tables. ``folders`` are its stage folders by name.
+    are rows of their tables; ``regions`` those of voi.csv, a reader's volumes, ``foci`` of foci.csv, candidates for a
+    reader. ``folders`` are its stage folders by name.
     """
 
     name: str
@@ -32,6 +33,8 @@ class StagingResult:
     pet: Mapping[str, Any] | None = None
     organs: Mapping[str, Any] | None = None
     uptake: tuple[Mapping[str, str], ...] = ()
+    regions: tuple[Mapping[str, str], ...] = ()
+    foci: tuple[Mapping[str, str], ...] = ()
 
     @property
     def date(self) -> PartialDate | None:
@@ -86,6 +89,8 @@ def read_staging(name: str, folders: Mapping[str, Path]) -> StagingResult:
         pet=_read_json(usable, "pet", "pet.json"),
         organs=_read_json(usable, "uptake", "organs.json"),
         uptake=_read_rows(usable, "uptake", "uptake.csv"),
+        regions=_read_rows(usable, "uptake", "voi.csv"),
+        foci=_read_rows(usable, "uptake", "foci.csv"),
     )
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nen_imaging.measurement.lesion_uptake import suv_statistics, tumour_volume
 from nen_imaging.measurement.peak import RADIUS_MM, suv_peaks
 from nen_imaging.measurement.reference import Uptake
-from nen_imaging.measurement.uptake import suv_statistics, tumour_volume
 from nen_imaging.volume import Volume
 from tests.contours import voxels_inside
 from tests.measurement.shapes import ORIENTATIONS

@@ -10,17 +10,24 @@ def test_modified_krenning_against_liver_5_spleen_20_blood_1_4(suv_max, score):
     assert krenning(suv_max, suv_max) == score
 
 
-def krenning(suv_max, suv_mean, liver=5.0, spleen=20.0, blood_pool=1.4):
-    return krenning_modified(suv_max, suv_mean, liver=liver, spleen=spleen, blood_pool=blood_pool, iso_percent=20)
+def krenning(hottest, mean, liver=5.0, spleen=20.0, blood_pool=1.4, liver_sd=0.0):
+    return krenning_modified(
+        hottest, mean, liver=liver, liver_sd=liver_sd, spleen=spleen, blood_pool=blood_pool, iso_percent=20
+    )
+
+
+def test_what_noise_may_make_of_the_liver_is_not_above_it():
+    assert krenning(6.2, 5.4) == 3
+    assert krenning(6.2, 5.4, liver_sd=0.4) == 2
 
 
 def test_a_cold_lesion_is_not_about_the_liver_because_the_liver_spills_into_its_edge():
-    assert krenning(suv_max=4.6, suv_mean=2.2) == 1
-    assert krenning(suv_max=4.6, suv_mean=4.4) == 2
+    assert krenning(hottest=4.6, mean=2.2) == 1
+    assert krenning(hottest=4.6, mean=4.4) == 2
 
 
 def test_a_hot_spot_makes_a_cold_lesion_positive():
-    assert krenning(suv_max=9.0, suv_mean=2.2) == 3
+    assert krenning(hottest=9.0, mean=2.2) == 3
 
 
 def test_missing_organs_limit_the_score():

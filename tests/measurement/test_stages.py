@@ -119,6 +119,25 @@ def test_a_readers_mask_that_changed_since_the_index_is_an_error(folder, scan):
         measure(folder)
 
 
+def test_a_readers_mask_of_another_grid_is_brought_to_the_ct_and_that_is_said(folder, scan):
+    affine = scan.labels.affine.copy()
+    affine[:3, 3] += 0.3 * affine[:3, :3].sum(axis=1)
+    read_by(folder, Volume(scan.labels.array, affine))
+    record, load = measure(folder)
+    assert [reason["code"] for reason in record.reasons] == ["reader.mask", "reader.mask_regridded"]
+    assert "mm apart" in record.reasons[1]["text"]
+    assert load["load_percent"] == pytest.approx(scan.truth.load_percent, abs=0.1)
+
+
+def test_a_readers_mask_of_another_place_is_refused(folder, scan):
+    affine = scan.labels.affine.copy()
+    affine[2, 3] += 250
+    read_by(folder, Volume(scan.labels.array, affine))
+    record, load = measure(folder)
+    assert [reason["code"] for reason in record.reasons] == ["reader.mask_elsewhere"]
+    assert load == {}
+
+
 def test_a_readers_mask_with_other_labels_is_an_error(folder, scan):
     read_by(folder, scan.labels.with_array(scan.labels.array * 3))
     with pytest.raises(StageError, match="labels"):

@@ -11,11 +11,13 @@ import numpy as np
 from PIL import Image
 
 from nen_imaging.contract import (
+    FOCI_COLUMNS,
     LESIONS_COLUMNS,
     REGISTRATION_COLUMNS,
     STAGINGS_COLUMNS,
     TIMELINE,
     UPTAKE_COLUMNS,
+    VOI_COLUMNS,
     Reason,
     Results,
     worst_state,
@@ -144,8 +146,13 @@ def write_staging(
             "totals": {"ssr_tv_ml": 0.0, "tl_ssr_ml": 0.0, "hottest_lesion": 1, "coldest_lesion": 3,
                        "ssr_negative_share_percent": 100.0, "ssr_status": "negative"},
         }  # fmt: skip
+        primary = dict.fromkeys(VOI_COLUMNS, "1.5") | {"voi": "ileal primary", "organ": "ileum", "suv_max": "24.13",
+                  "krenning_modified": "4", "status": "positive"}  # fmt: skip
+        focus = dict.fromkeys(FOCI_COLUMNS, "3.5") | {"focus": "1", "may_be": "bone"}
         write_stage(of("import_pet"), "import_pet", files={"pet.json": PET})
-        write_stage(of("uptake"), "uptake", files={"organs.json": organs, "uptake.csv": (UPTAKE_COLUMNS, uptake)})
+        write_stage(of("uptake"), "uptake", files={
+            "organs.json": organs, "uptake.csv": (UPTAKE_COLUMNS, uptake), "voi.csv": (VOI_COLUMNS, [primary]),
+            "foci.csv": (FOCI_COLUMNS, [focus])})  # fmt: skip
 
 
 def refuse_staging(results: Results, name: str, reason: Reason, *, patient: str = PATIENT) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from nen_imaging.contract import Reason, Results
-from nen_imaging.report.sentence import finding_part, staging_sentence
+from nen_imaging.report.sentence import finding_part, region_part, staging_sentence
 from nen_imaging.report.staging import StagingResult, read_staging
 from tests.report.fake_results import refuse_staging, write_stage, write_staging
 
@@ -68,6 +68,20 @@ def test_refused_ct_says_why_and_what_to_do_and_keeps_the_findings(tmp_path):
 def test_ssr_status_stands_there_when_a_pet_was_done(tmp_path):
     write_staging(Results(tmp_path), NAME, 50.0, pet=True)
     assert "Liver metastases SSR-negative." in staging_sentence(on_disk(Results(tmp_path)), None, [])
+
+
+def test_a_readers_volume_stands_behind_the_livers_status(tmp_path):
+    write_staging(Results(tmp_path), NAME, 50.0, pet=True)
+    sentence = staging_sentence(on_disk(Results(tmp_path)), None, [PERITONEUM])
+    expected = "SSR-negative. Ileal primary SSR-positive (SUVmax 24.1, modified Krenning 4). Peritoneal"
+    assert expected in sentence
+
+
+def test_a_readers_volume_that_cannot_be_judged_says_why():
+    region = {"voi": "node", "suv_max": "", "krenning_modified": "", "status": "not evaluable"}
+    text = region_part(region | {"status_reason": "the PET does not cover it"})
+    assert text == "Node: SSR status not evaluable (the PET does not cover it)."
+    assert "SUVmax 3.2" in region_part(region | {"suv_max": "3.21", "status_reason": "no reference in the liver"})
 
 
 def test_refused_pet_does_not_take_the_load_away(tmp_path):

@@ -100,3 +100,15 @@ def test_every_value_behind_an_suv_stands_in_the_report(tmp_path):
     page = (results.stage_folder("report", PATIENT) / "report.html").read_text("utf-8")
     for value in PET["values"]:
         assert value["tag"] in page and value["source"] in page
+
+
+def test_a_readers_volume_stands_in_table_and_report_and_candidates_in_the_report_alone(tmp_path):
+    results = write_founding_case(tmp_path)
+    run(results)
+    folder = results.stage_folder("report", PATIENT)
+    primary = "Ileal primary SSR-positive (SUVmax 24.1, modified Krenning 4)."
+    assert [primary in row["staging"] for row in table(results, "staging.csv")].count(True) == 1
+    assert primary in (folder / "staging.html").read_text("utf-8")
+    page = (folder / "report.html").read_text("utf-8")
+    assert primary in page and "outside the liver" in page
+    assert "candidates for a reader" in page and "counted nowhere" in page
