@@ -62,6 +62,7 @@ def index_and_split(
 ) -> tuple[IndexSummary, list[str]]:
     """Index a study and split its timeline; returns what was found, and notes on timeline rows without a place."""
     from nen_imaging.dicom.index import index_study
+    from nen_imaging.dicom.label_map import read_label_map
     from nen_imaging.dicom.privacy import load_key
     from nen_imaging.dicom.regions import read_region
     from nen_imaging.timeline import read_timeline, split_timeline
@@ -77,6 +78,8 @@ def index_and_split(
         reselect=reselect,
         progress=progress,
     )
-    notes = split_timeline(timeline, results, summary.patients, summary.patients_named, read_region, summary.moved_days)
+    notes = split_timeline(
+        timeline, results, summary.patients, summary.patients_named, read_region, read_label_map, summary.moved_days
+    )
     unknown = sorted(timeline.pins.keys() - summary.series)
     return summary, notes + [f"pins.csv: the study has no series {key}; not used" for key in unknown]

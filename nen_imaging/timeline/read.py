@@ -11,8 +11,8 @@ from pathlib import Path
 
 from nen_imaging.timeline.tables import CORRECTABLE, DATE_TAG, PATIENT, TABLES, Column
 
-_NIFTI = (".nii", ".nii.gz")
-_DICOM = (".dcm", ".seg")  # a reader's volume of interest may be DICOM SEG or RTSTRUCT
+NIFTI = (".nii", ".nii.gz")
+_DICOM = (".dcm", ".seg")  # DICOM SEG; a reader's volume of interest may be RTSTRUCT as well
 
 
 class TimelineError(ValueError):
@@ -86,9 +86,8 @@ def read_timeline(folder: Path | None) -> Timeline:
             raise TimelineError(f"{path.name} is no table of a timeline. Did you mean {close[0]}.csv?")
     timeline = Timeline(folder, tables)
     for row in (*timeline.rows("masks"), *timeline.rows("voi")):
-        allowed = _NIFTI if row.table == "masks" else _NIFTI + _DICOM
-        if not timeline.file(row).name.lower().endswith(allowed):
-            raise row.error(f"allowed: NIfTI or DICOM ({', '.join(allowed)})", "file")
+        if not timeline.file(row).name.lower().endswith(NIFTI + _DICOM):
+            raise row.error(f"allowed: NIfTI or DICOM ({', '.join(NIFTI + _DICOM)})", "file")
     return timeline
 
 

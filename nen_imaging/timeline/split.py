@@ -14,7 +14,7 @@ from typing import Any
 
 from nen_imaging.contract import CORRECTIONS, LINKS, READER, TIMELINE, Refusal, Results
 from nen_imaging.stage import sha256_of, write_json
-from nen_imaging.timeline.read import Timeline, TimelineRow
+from nen_imaging.timeline.read import NIFTI, Timeline, TimelineRow
 from nen_imaging.timeline.shift import shown
 from nen_imaging.timeline.tables import DATE_TAG
 from nen_imaging.volume import Volume, read_nifti, write_nifti
@@ -24,6 +24,7 @@ READER_MASK = "reader_mask.nii.gz"
 
 VOI_FILE = "voi_{}.nii.gz"
 RegionReader = Callable[[Path, str], Volume]
+LabelMapReader = Callable[[Path], Volume]
 Stagings = Mapping[str, Mapping[str, str]]
 _Split = dict[tuple[str, str], list[TimelineRow]]
 
@@ -34,6 +35,7 @@ def split_timeline(
     stagings: Stagings,
     patients_named: Callable[[str], set[str]],
     read_region: RegionReader,
+    read_label_map: LabelMapReader,
     moved_days: Mapping[str, int] | None = None,
 ) -> list[str]:
     """Write the small files of every patient and staging; returns notes on rows that found no place.
@@ -48,6 +50,8 @@ def split_timeline(
         The pseudonyms that the text of a `patient` column means.
     read_region
         Reads the region of a name from a file of `voi.csv`; raises Refusal.
+    read_label_map
+        Reads liver and lesions from a DICOM file of `masks.csv`; raises Refusal.
     moved_days
         Patient -> by how many days dates are moved (None: by none).
 
@@ -71,7 +75,7 @@ def split_timeline(
         days = (moved_days or {}).get(patient, 0)
         _write_patient(results, patient, rows, days)
         for staging in sorted(set(names.values())):
-            _write_staging(timeline, results, patient, staging, rows, read_region, days)
+            _write_staging(timeline, results, patient, staging, rows, read_region, read_label_map, days)
     return notes
 
 
@@ -120,6 +124,7 @@ def _write_staging(
     staging: str,
     rows: _Split,
     read_region: RegionReader,
+    read_label_map: LabelMapReader,
     moved_days: int,
 ) -> None:
     def of_staging(table: str) -> list[TimelineRow]:
@@ -131,7 +136,7 @@ def _write_staging(
     write_json(folder / CORRECTIONS, {"corrections": kept}, only_if_changed=True)
     readings = [row for row in of_staging("readings") if row.cells["reading"] in ("benign", "treated")]
     reader = {
-        "mask": _copy_mask(timeline, of_staging("masks"), folder / READER_MASK),
+        "mask": _copy_mask(timeline, of_staging("masks"), folder / READER_MASK, read_label_map),
         "lesions": [_only(row, moved_days, "lesion", "reading", "reason") for row in readings],
         "voi": _copy_regions(timeline, of_staging("voi"), folder, read_region, moved_days),
     }
@@ -171,7 +176,9 @@ def _copy_regions(
     return regions
 
 
-def _copy_mask(timeline: Timeline, rows: list[TimelineRow], target: Path) -> dict[str, str] | None:
+def _copy_mask(
+    timeline: Timeline, rows: list[TimelineRow], target: Path, read_label_map: LabelMapReader
+) -> dict[str, str] | None:
     if not rows:
         target.unlink(missing_ok=True)
         return None
@@ -181,7 +188,7 @@ def _copy_mask(timeline: Timeline, rows: list[TimelineRow], target: Path) -> dic
     before = _mask_before(target.with_name(READER))
     is_same = before.get("source_sha256") == source_digest and target.is_file()
     if not is_same or sha256_of(target) != before.get("sha256"):
-        _rewrite_mask(timeline, rows[0], target)
+        _rewrite_mask(timeline, rows[0], target, read_label_map)
     return {"sha256": sha256_of(target), "source_sha256": source_digest}
 
 
@@ -192,12 +199,15 @@ def _mask_before(reader: Path) -> dict[str, str]:
         return {}
 
 
-def _rewrite_mask(timeline: Timeline, row: TimelineRow, target: Path) -> None:
+def _rewrite_mask(timeline: Timeline, row: TimelineRow, target: Path, read_label_map: LabelMapReader) -> None:
     """Voxels and grid alone: the header that a workstation wrote, or the name in its gzip, may name the patient."""
     from nibabel.filebasedimages import ImageFileError
 
+    source = timeline.file(row)
     try:
-        mask = read_nifti(timeline.file(row))
+        mask = read_nifti(source) if source.name.lower().endswith(NIFTI) else read_label_map(source)
+    except Refusal as refusal:
+        raise row.error(f"{refusal} {refusal.reason.remedy}", "file") from refusal
     except (OSError, EOFError, ValueError, ImageFileError) as error:
         raise row.error(f"the NIfTI file cannot be read ({type(error).__name__}); export it again", "file") from error
     temporary = target.with_name(f".{target.name}")

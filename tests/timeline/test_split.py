@@ -25,6 +25,11 @@ def read_region(path, _name):
     return Volume(np.arange(8).reshape(2, 2, 2) < len(content), np.eye(4))
 
 
+def read_label_map(path):
+    """As many voxels of liver as the file has letters, and no lesion."""
+    return read_region(path, "").with_array(read_region(path, "").array * np.uint8(1))
+
+
 class Case:
     """A timeline folder and the results it is split into."""
 
@@ -42,6 +47,7 @@ class Case:
             stagings,
             lambda text: NAMED.get(text, set()) & set(stagings),
             read_region,
+            read_label_map,
         )
 
     def patient(self, patient, name):
@@ -157,6 +163,21 @@ def test_a_mask_that_cannot_be_read_is_named_by_its_row(case):
     (case.folder / "m.nii.gz").write_bytes(b"no image")
     case.table("masks", "patient,staging,file\nID-1,2020-01-15,m.nii.gz\n")
     with pytest.raises(TimelineError, match=r"masks.csv, row 2, column file: the NIfTI file cannot be read"):
+        case.split()
+
+
+def test_a_dicom_mask_becomes_nifti_once_and_a_bad_one_names_its_row(case):
+    (case.folder / "masks").mkdir()
+    (case.folder / "masks" / "ann.dcm").write_text("abc")
+    case.table("masks", "patient,staging,file\nID-1,2020-01-15,ann.dcm\n")
+    case.split()
+    mask = case.results.staging(ANN, "2020-01-15") / "reader_mask.nii.gz"
+    assert read_nifti(mask).array.sum() == 3
+    before = case.files()
+    case.split()
+    assert case.files() == before
+    (case.folder / "masks" / "ann.dcm").write_text("")
+    with pytest.raises(TimelineError, match=r"masks.csv, row 2, column file: The file is empty"):
         case.split()
 
 
