@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tarfile
 from itertools import product
 from pathlib import Path
@@ -156,6 +157,13 @@ def test_tcia(tmp_path):
     assert_same(found)
     assert found.lesions_labelled
     assert "Segments used: Liver, Mass." in found.notes
+
+
+def test_tcia_without_the_series_that_was_segmented_is_refused(tmp_path):
+    as_tcia(tmp_path, "HCC_011", CT, TRUTH)
+    shutil.rmtree(next(tmp_path.rglob("1-CT")))
+    with pytest.raises(Refusal, match="1 SEG and 1 CT series, but no SEG of a liver that belongs"):
+        the_only_case("tcia", tmp_path).read()
 
 
 def test_tcia_without_a_segment_of_lesions_never_counts_as_free_of_tumour(tmp_path):
