@@ -251,7 +251,7 @@ def test_phantom_splits_its_error():
     parts = split_of_error(dict(found.exact), true, 25.0)
     assert sum(parts.values()) == pytest.approx(25.0 - found.exact["exact_load_percent"])
     assert found.exact["exact_load_percent"] == pytest.approx(20, abs=0.5)
-    assert abs(parts["discretisation"]) + abs(parts["partial_volume"]) < 3
+    assert abs(parts["discretisation"]) + abs(parts["partial_volume"]) < 0.5
 
 
 @pytest.fixture(scope="module")
