@@ -38,8 +38,8 @@ class PartialDate:
     @classmethod
     def parse(cls, text: str) -> PartialDate | None:
         """Read ``YYYY``, ``YYYY-MM``, ``YYYY-MM-DD`` or what `moved` writes; None if it is no such date."""
-        if moved := _MOVED.fullmatch(text.strip()):
-            return cls._interval(moved[1], moved[2])
+        if interval := _MOVED.fullmatch(text.strip()):
+            return cls._interval(interval[1], interval[2])
         found = _PARTIAL.fullmatch(text.strip())
         if not found:
             return None
@@ -62,7 +62,8 @@ class PartialDate:
 
     @property
     def month(self) -> tuple[int, int]:
-        return self.middle.year, self.middle.month
+        """Year and month as shown; January of a year alone."""
+        return int(self.text[:4]), int(self.text[5:7] or 1)
 
     @property
     def middle(self) -> date:
@@ -71,7 +72,7 @@ class PartialDate:
     def shown(self, date_format: str) -> str:
         """As given (``day``), or as ``MM/YYYY`` where the month is known (``month``)."""
         if date_format == "month" and len(self.text) >= len("2016-07"):
-            return f"{self.middle:%m/%Y}"
+            return f"{self.month[1]:02}/{self.text[:4]}"
         return self.text
 
 
