@@ -14,6 +14,8 @@ from scipy import ndimage
 
 from nen_imaging.config import Config
 from nen_imaging.measurement.peak import suv_peaks
+from nen_imaging.measurement.pet_grid import share_inside
+from nen_imaging.measurement.shift import Shift, measure_shift
 from nen_imaging.measurement.uptake import measure_uptake
 from nen_imaging.phantom.anatomy import Anatomy, digital_patient
 from nen_imaging.phantom.course import new_lesions
@@ -91,6 +93,18 @@ def known_lesions(patient: Anatomy, load_percent: float) -> list[KnownLesion]:
             )
         known.append(one)
     return known
+
+
+def measured_shift(patient: Anatomy, load_percent: float, moved_mm: tuple[float, float, float]) -> Shift:
+    """The shift that is measured where the patient moved (RAS) between CT and PET."""
+    lesions = lesion_map(patient, mixed_lesions(patient, 15, 100 * patient.seed + int(load_percent)), load_percent)
+    scan = staging(patient, load_percent, patient.seed, lesions=lesions, with_pet=True, pet_shift_mm=moved_mm)
+    assert scan.suv is not None
+    liver, lesion = (
+        share_inside(scan.labels.with_array(part), scan.suv)
+        for part in (scan.labels.array != 0, scan.labels.array == 2)
+    )
+    return measure_shift(scan.suv, liver, lesion, fwhm_mm=FWHM_MM)
 
 
 def share_within(errors: Iterable[float | None], limit: float = 5.0) -> float:

@@ -7,18 +7,39 @@ import pytest
 
 from nen_imaging.measurement.partial_volume import correct_partial_volume
 from nen_imaging.phantom.anatomy import digital_patient
-from tests.measurement.known_uptake import LOADS_PERCENT, UPTAKE, known_lesions, share_right, share_within
+from tests.measurement.known_uptake import (
+    LOADS_PERCENT,
+    UPTAKE,
+    known_lesions,
+    measured_shift,
+    share_right,
+    share_within,
+)
 from tests.measurement.shapes import ellipsoid, grid
 
 
 def hold_the_figures(known) -> None:
-    """What docs/uptake.md promises of lesions above 3 x the PET's resolution, and of the status of all."""
+    """What docs/uptake.md promises of lesions above 3 x the PET's resolution, and of the status of all.
+
+    A cold lesion's error is held against the liver's SUV: 5 % of nearly nothing is no measure.
+    """
     assert share_right(known) >= 0.95
     large = {kind: [one for one in known if one.kind == kind and one.is_large] for kind in UPTAKE}
     assert all(large.values())
     assert share_within(one.corrected_mean_percent for one in large["positive"]) == 1
     for lesions in large.values():
-        assert share_within(one.corrected_mean_of_liver_percent for one in lesions) >= 0.85
+        errors = [min(one.corrected_mean_percent, one.corrected_mean_of_liver_percent, key=abs) for one in lesions]
+        assert share_within(errors) >= 0.8
+        assert share_within(errors, 10) == 1
+    assert share_within(one.peak_percent for one in large["positive"]) >= 0.8
+
+
+@pytest.mark.parametrize("load_percent", [10, 70])
+def test_a_shift_of_10_mm_is_measured_within_2_mm(load_percent):
+    moved = (6.0, 0.0, 8.0)
+    found = measured_shift(digital_patient(1, 3.0), load_percent, moved)
+    assert [found.x_mm, found.y_mm, found.z_mm] == pytest.approx([-6, 0, 8], abs=2)
+    assert found.length_mm == pytest.approx(10, abs=2)
 
 
 def test_lesions_have_their_true_uptake_at_low_and_high_load():
