@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 AIR_HU = -1024.0
 ORIENTATION = "LPS"
 REFERENCE_PERCENTILE = 80.0
+NEAR_LIVER_VOXELS = 6  # what the coarse network may miss of the liver's edge
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,22 @@ def lesion_channels(
     """Input of the lesion network, shape (3, i, j, k): windowed HU, HU relative to the parenchyma, liver probability.
 
     ``reference_hu``, the parenchyma's in the whole liver (see the function of that name), tells the network what is
-    normal here even where the patch shows nothing but tumour.
+    normal here even where the patch shows nothing but tumour. Away from the liver the second channel is 0, that is
+    parenchyma: a network that normalises over the patch would lose the difference to a constant otherwise.
     """
     import torch
 
-    relative = (hu - reference_hu) / scaling.relative_hu
-    return torch.stack(
-        [windowed(hu, scaling), relative.clamp(-scaling.relative_clip, scaling.relative_clip), liver_probability]
-    )
+    relative = ((hu - reference_hu) / scaling.relative_hu).clamp(-scaling.relative_clip, scaling.relative_clip)
+    return torch.stack([windowed(hu, scaling), relative * _near_liver(liver_probability), liver_probability])
+
+
+def _near_liver(probability: torch.Tensor) -> torch.Tensor:
+    """1 within `NEAR_LIVER_VOXELS` of where the liver is likely, else 0."""
+    import torch
+    from scipy.ndimage import maximum_filter
+
+    near = maximum_filter((probability >= 0.3).numpy(), size=2 * NEAR_LIVER_VOXELS + 1)
+    return torch.from_numpy(near).to(probability.dtype)
 
 
 def reference_hu(hu: NDArray[Any], liver: NDArray[np.bool_]) -> float:

@@ -23,10 +23,11 @@ Floats = NDArray[np.float32]
 
 LIVER_SHIFTS = np.arange(-2.5, 1.01, 0.5)
 LESION_SHIFTS = np.arange(-2.0, 3.01, 0.25)
-LOAD_WEIGHTS = np.arange(0.0, 1.51, 0.1)
+LOAD_WEIGHTS = np.arange(0.0, 1.21, 0.1)
 SCALES = (0.5, 0.6, 0.75, 0.9, 1.0, 1.2, 1.5)
+CHANCE = 0.01
 SMALLEST_INTERVAL = 0.2  # few cases can all be right by chance
-_LOAD_TOLERANCE = 2.0  # points of load that weigh as much as a Dice of zero, for a liver without lesions
+_LOAD_TOLERANCE = 2.0  # points: an error of as many in a liver without lesions weighs like one of all its lesions
 
 
 @dataclass(frozen=True)
@@ -40,43 +41,57 @@ class Voxels:
 
 
 def with_synthetic(
-    cases: Iterable[Case], recipe: LesionRecipe, loads_percent: tuple[float, ...], seed: int
+    cases: Iterable[Case], recipe: LesionRecipe, loads_percent: Sequence[tuple[float, ...]], seed: int
 ) -> Iterator[Case]:
-    """Each case as it is, and with synthetic lesions up to one load of the list, in turn."""
+    """Each case as it is, and with synthetic lesions up to each load of one row of the list, rows in turn."""
     for number, case in enumerate(cases):
         yield case
-        rng = np.random.default_rng([seed, number])
-        load = loads_percent[number % len(loads_percent)]
-        image, label = add_lesions(
-            floats(case.image), case.label.array.astype(np.uint8), case.image.spacing_mm, rng, recipe, load_percent=load
-        )
-        hu = case.image.with_array(image.round().astype(np.int16))
-        yield replace(case, name=f"{case.name} synthetic", image=hu, label=case.label.with_array(label))
+        for load in loads_percent[number % len(loads_percent)]:
+            rng = np.random.default_rng([seed, number, round(10 * load)])
+            image, label = add_lesions(
+                floats(case.image),
+                case.label.array.astype(np.uint8),
+                case.image.spacing_mm,
+                rng,
+                recipe,
+                load_percent=load,
+            )
+            hu = case.image.with_array(image.round().astype(np.int16))
+            name = f"{case.name} synthetic {load:g} %"
+            yield replace(case, name=name, image=hu, label=case.label.with_array(label))
 
 
-def fit(cases: Sequence[Case], model: Model, device: str = "cpu") -> Calibration:
+def fit(cases: Sequence[Case], digital: Sequence[Case], model: Model, device: str = "cpu") -> Calibration:
     """The shift with the best livers, and with it the calibration of lesions.
 
-    Cases in which no liver is found are left out; if that are all, nothing is calibrated.
+    Where a liver ends, real ones say alone; lesions of digital patients count like others. Cases in which no liver is
+    found are left out; if that are all, nothing is calibrated.
     """
     costs = [cost for case in cases if (cost := _liver_costs(case, model, device)) is not None]
     if not costs:
         return Calibration()
     liver_shift = float(LIVER_SHIFTS[int(np.argmin(np.mean(costs, axis=0)))])
-    voxels = [found for case in cases if (found := _voxels_of(case, model, liver_shift, device)) is not None]
+    voxels = [found for case in (*cases, *digital) if (found := _voxels_of(case, model, liver_shift, device))]
     return fit_lesions(voxels).model_copy(update={"liver_shift": liver_shift})
 
 
 def fit_lesions(cases: Sequence[Voxels]) -> Calibration:
-    """Shift and load weight with the least lost Dice and relative load error, the likeliest scale, the interval."""
+    """Shift and load weight with the least relative error of the load, then the likeliest scale, and the interval.
+
+    Of those within `CHANCE` of the least, between which the choice of cases decides, the smallest correction wins.
+    """
     if not cases:
         return Calibration()
     shares = [logit_of(expected_share(case.logit)) for case in cases]
 
     def cost(shift: float, weight: float) -> float:
-        return float(np.mean([_cost(case, shift + weight * share) for case, share in zip(cases, shares, strict=True)]))
+        return float(
+            np.mean([_load_error(case, shift + weight * share) for case, share in zip(cases, shares, strict=True)])
+        )
 
-    shift, weight = min(product(LESION_SHIFTS.tolist(), LOAD_WEIGHTS.tolist()), key=lambda pair: cost(*pair))
+    costs = {pair: cost(*pair) for pair in product(LESION_SHIFTS.tolist(), LOAD_WEIGHTS.tolist())}
+    good = [pair for pair, value in costs.items() if value <= (1 + CHANCE) * min(costs.values())]
+    shift, weight = min(good, key=lambda pair: (abs(pair[0]) + pair[1], costs[pair]))
     candidates = [Calibration(lesion_shift=shift, load_weight=weight, lesion_scale=scale) for scale in SCALES]
     likeliest = min(candidates, key=lambda one: float(np.mean([_surprise(case, one) for case in cases])))
     return likeliest.model_copy(update={"interval_logit": _interval(cases, likeliest)})
@@ -85,8 +100,8 @@ def fit_lesions(cases: Sequence[Voxels]) -> Calibration:
 def _interval(cases: Sequence[Voxels], calibration: Calibration, level: float = 0.9) -> float:
     """How far from 0 the threshold lies that makes a case's load the true one, in that share of cases.
 
-    Split conformal prediction (Vovk et al.), but that the same cases chose the shift. A liver without lesions has no
-    such threshold; the interval's other terms are for it.
+    As in split conformal prediction (Vovk et al.), but that the same cases chose the shift. A liver without lesions has
+    no such threshold; the interval's other terms are for it.
     """
     needed = [
         abs(float(np.quantile(calibration.lesion_logit(case.logit, np.ones(case.logit.shape, bool)), 1 - share)))
@@ -95,8 +110,7 @@ def _interval(cases: Sequence[Voxels], calibration: Calibration, level: float = 
     ]
     if not needed:
         return calibration.interval_logit
-    rank = min(len(needed), int(np.ceil((len(needed) + 1) * level)))
-    return max(SMALLEST_INTERVAL, sorted(needed)[rank - 1])
+    return max(SMALLEST_INTERVAL, float(np.quantile(needed, level)))
 
 
 def _liver_costs(case: Case, model: Model, device: str) -> Floats | None:
@@ -124,12 +138,10 @@ def _voxels_of(case: Case, model: Model, liver_shift: float, device: str) -> Vox
     return Voxels(view.lesion_logit[liver], lesion[liver], int(lesion.sum()), int(np.greater(true, 0).sum()))
 
 
-def _cost(case: Voxels, shift: float) -> float:
-    found = case.logit >= -shift
-    size, overlapping = int(found.sum()), int((found & case.lesion).sum())
-    lost = 1.0 - 2.0 * overlapping / max(1, size + case.true_lesion) if case.true_lesion else 0.0
-    load, true_load = 100.0 * size / found.size, 100.0 * case.true_lesion / max(1, case.true_liver)
-    return lost + abs(load - true_load) / (_LOAD_TOLERANCE + true_load)
+def _load_error(case: Voxels, shift: float) -> float:
+    load = 100.0 * int((case.logit >= -shift).sum()) / case.logit.size
+    true_load = 100.0 * case.true_lesion / max(1, case.true_liver)
+    return abs(load - true_load) / (_LOAD_TOLERANCE + true_load)
 
 
 def _surprise(case: Voxels, calibration: Calibration) -> float:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 Weights = Mapping[str, "torch.Tensor"]
 
-CALIBRATION_LOADS = (60.0, 20.0, 45.0, 30.0, 8.0)  # percent, of synthetic lesions in the held-out livers
-CALIBRATION_PATIENTS = 8  # digital ones, if the recipe trains with any
+CALIBRATION_LOADS = ((60, 15), (20, 50), (45, 70), (30, 5), (8, 35))  # percent, of synthetic lesions in held-out livers
+CALIBRATION_PATIENTS = 12  # digital ones, if the recipe trains with any
 LICENCE = "CC BY-NC-SA 4.0 (research, non-commercial)"
 _LICENCE_TEXT = """Weights in this folder: Creative Commons Attribution-NonCommercial-ShareAlike 4.0 International
 (https://creativecommons.org/licenses/by-nc-sa/4.0/legalcode).
@@ -221,8 +221,8 @@ def export_run(
     if not recipe.held_out:
         return bundle
     cases = list(with_synthetic(held_out_cases(recipe, data), recipe.lesions, CALIBRATION_LOADS, recipe.seed))
-    cases += digital_cases(unseen(recipe.digital, CALIBRATION_PATIENTS), recipe.lesion.spacing_mm)
-    calibration = fit(cases, load_model(bundle))
+    digital = list(digital_cases(unseen(recipe.digital, CALIBRATION_PATIENTS), recipe.lesion.spacing_mm))
+    calibration = fit(cases, digital, load_model(bundle))
     bundle = write_bundle(recipe, weights, rows, models_dir, calibration=calibration, default=default)
-    results = [evaluate(case, bundle) for case in cases]
+    results = [evaluate(case, bundle) for case in (*cases, *digital)]
     return write_bundle(recipe, weights, rows, models_dir, calibration=calibration, results=results, default=default)

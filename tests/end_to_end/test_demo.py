@@ -21,7 +21,7 @@ from tests.end_to_end.driver import Case
 
 COURSE = tuple(published.read_course()[n] for n in (0, 6, 7))  # 50 % with PET, 40 %, 30 %
 PROTOCOL = published.Protocol(painted_mm=(2.0, 2.0, 2.0))  # slices of 4 mm
-LOAD_TOLERANCE_SHARE = 0.35  # what the shipped network reaches; high loads come out low
+LOAD_TOLERANCE_POINTS = 4.0  # the case itself is held to 3; slices of 4 mm, painted at 2 mm, are coarser than its own
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_the_case_is_measured_from_its_dicom(small_case: published.Case, tmp_pat
     }
     checked = check_case(Results(run.results), COURSE)
     for staging in checked:
-        assert staging.load_percent == pytest.approx(staging.planned.load_percent, rel=LOAD_TOLERANCE_SHARE), done.text
+        assert staging.load_percent == pytest.approx(staging.planned.load_percent, abs=LOAD_TOLERANCE_POINTS), done.text
     assert checked[0].response == "baseline"
     patient = read_table(Results(run.results).stagings_table)[0]["patient"]
     uptake = read_table(run.staging(patient, f"{COURSE[0].date}") / "uptake" / "uptake.csv")

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nen_imaging.segmentation.preprocess import (
+    NEAR_LIVER_VOXELS,
     InputScaling,
     at_spacing,
     box_around,
@@ -65,6 +66,14 @@ def test_channels_are_scaled_and_clipped():
     assert channels.shape == (3, 1, 1, 5)
     np.testing.assert_allclose(channels[1].ravel(), [-2, -2, -1, 2, 2])
     assert (channels[2] == 0.7).all()
+
+
+def test_far_from_the_liver_everything_is_like_parenchyma():
+    hu, liver = torch.full((40, 9, 9), 20.0), torch.zeros(40, 9, 9)
+    liver[:10] = 0.9
+    relative = lesion_channels(hu, liver, 100.0, InputScaling(relative_hu=80.0))[1]
+    assert (relative[: 10 + NEAR_LIVER_VOXELS] == -1).all()
+    assert (relative[10 + NEAR_LIVER_VOXELS :] == 0).all()
 
 
 def test_padding_keeps_indices():

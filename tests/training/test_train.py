@@ -25,7 +25,11 @@ def test_one_command_trains_and_exports(data, recipe, tmp_path):
     bundle = find_bundle(None, out / "models")
     verify(bundle)
     assert bundle.metadata["seen_patients"] == ["A"]
-    assert [row["scan"] for row in bundle.metadata["results_on_held_out_patients"]] == ["three", "three synthetic"]
+    assert [row["scan"] for row in bundle.metadata["results_on_held_out_patients"]] == [
+        "three",
+        "three synthetic 60 %",
+        "three synthetic 15 %",
+    ]
     card = (bundle.folder / "docs" / "README.md").read_text()
     assert "| one | A | CC BY 4.0 | liver, lesion |" in card and "three synthetic" in card
     definition = json.loads((bundle.folder / "configs" / "inference.json").read_text())["liver"]["network_def"]
@@ -73,7 +77,7 @@ def test_the_interval_reaches_the_true_load_of_most_cases():
         probability = sigmoid(found.lesion_logit(case.logit, everywhere))
         high, low = ((probability >= threshold).mean() for threshold in found.thresholds)
         held.append(low <= case.lesion.mean() <= high)
-    assert 18 <= sum(held) <= 19
+    assert 17 <= sum(held) <= 19
 
 
 def test_a_case_without_liver_calibrates_nothing():
