@@ -17,6 +17,7 @@ from nen_imaging.phantom.lesions import Lesion, LesionMap
 from nen_imaging.phantom.scanner import CtScanner
 from nen_imaging.phantom.series_options import PatientTags
 from nen_imaging.phantom.staging import Staging, staging
+from tests.planted import plant
 
 SIZE_MM = (384.0, 320.0, 248.0)
 LOWEST_MM = -180.0
@@ -122,6 +123,7 @@ def _write_staging(study: Path, plan: PatientPlan, date: dt.date, number: int, s
         files += write_pet_series(
             place / "PET ac", scanned.suv.oriented("LPS"), **common, tags=words, series_description="PET ZQPETSERIES"
         )
+    plant(files[::16], only_absent=True)
     uids = {str(pydicom.dcmread(file, stop_before_pixels=True)[tag].value) for file in files for tag in _UIDS}
     names = set(plan.tags.name.split("^")) | {plan.tags.patient_id, plan.tags.birth_date}
     issuer = {plan.tags.issuer} if plan.tags.issuer else set()
