@@ -21,7 +21,7 @@ from tests.end_to_end.driver import Case
 
 COURSE = tuple(published.read_course()[n] for n in (0, 6, 7))  # 50 % with PET, 40 %, 30 %
 PROTOCOL = published.Protocol(painted_mm=(2.0, 2.0, 2.0))  # slices of 4 mm
-LOAD_TOLERANCE_POINTS = 4.0  # the case itself is held to 3; slices of 4 mm, painted at 2 mm, are coarser than its own
+LOAD_TOLERANCE_POINTS = 5.0  # the case itself is held to 3; painted at 2 mm its lesions come out larger
 
 
 @pytest.fixture(scope="module")
