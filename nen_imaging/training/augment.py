@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 LIVER_WEIGHT = 3.0  # added to the weight of the lesion target inside the liver
-UNLABELLED_WEIGHT = 0.3  # share of it that is left in a liver whose lesions were never labelled
+UNLABELLED_WEIGHT = 0.3  # share of it that is left in a liver whose lesions were never labelled; of synthetic ones too
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def draw_patch(
     weight[0] += 2.0 * target[1]  # tumour at the surface is liver: what a liver network misses first
     weight[1] += LIVER_WEIGHT * target[0]  # a patch is mostly not liver, and there lesions are soon ruled out
     if not variant.lesions_known:
-        weight[1] *= torch.where((target[0] > 0) & (target[1] == 0), UNLABELLED_WEIGHT, 1.0)
+        weight[1] *= torch.where(target[0] > 0, UNLABELLED_WEIGHT, 1.0)
     if with_prior:
         prior = _imperfect_liver(target[0], target[1], rng)
         reference += float(rng.normal(0, 6)) + float(rng.uniform(-35, 35)) * (rng.random() < 0.1)

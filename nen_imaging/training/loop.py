@@ -116,7 +116,7 @@ class _State:
         with torch.autocast(self.device.type, dtype=torch.bfloat16):
             logits = self.network(image)
         target, weight = (batch[key].to(self.device)[:, : logits.shape[1]] for key in ("target", "weight"))
-        loss = segmentation_loss(logits.float(), target, weight)
+        loss = segmentation_loss(logits.float(), target, weight, self.recipe.dice_weight)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
@@ -159,14 +159,17 @@ class _State:
         self.optimiser.load_state_dict(content["optimiser"])
 
 
-def segmentation_loss(logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+def segmentation_loss(
+    logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, dice_weight: float = 1.0
+) -> torch.Tensor:
     """Twice the weighted binary cross-entropy plus soft Dice; channels: liver with lesions, lesions if asked for."""
     import torch
     from monai.losses import DiceLoss
 
     entropy = torch.nn.functional.binary_cross_entropy_with_logits(logits, target, weight=weight)
-    dice = DiceLoss(sigmoid=True, smooth_nr=10.0, smooth_dr=10.0)(logits, target)
-    return 2.0 * entropy + dice
+    if not dice_weight:
+        return 2.0 * entropy
+    return 2.0 * entropy + dice_weight * DiceLoss(sigmoid=True, smooth_nr=10.0, smooth_dr=10.0)(logits, target)
 
 
 def _schedule(step: int, recipe: NetworkRecipe) -> float:

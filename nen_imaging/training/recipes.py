@@ -99,6 +99,12 @@ class NetworkRecipe(_Part):
     weight_decay: float = 1e-3
     warm_up_steps: int = 50
     clip_norm: float = 5.0
+    dice_weight: float = Field(
+        1.0,
+        ge=0,
+        description="of soft Dice beside the cross-entropy; Dice finds lesions early on, and draws uncertain edges too "
+        "far out: a last run without it makes volumes true",
+    )
     ema: float = Field(0.995, ge=0, lt=1, description="decay of the moving average of the weights that is exported")
     patches_per_variant: int = Field(4, ge=1, description="patches drawn from one synthetic variant of a case")
     easy_steps: int = Field(0, ge=0, description="steps over which lesions go from plain to as hard as `lesions` says")

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-from nen_imaging.training.augment import make_variant
+from nen_imaging.training.augment import UNLABELLED_WEIGHT, make_variant
 from nen_imaging.training.data import held_out_cases, load_cases, training_data
 from nen_imaging.training.recipes import RecipeError
 from nen_imaging.training.samples import StepSamples
@@ -56,15 +57,15 @@ def test_lesions_are_part_of_the_liver_in_every_target(case, recipe):
     assert all((target[0] >= target[1]).all() for target in targets)
 
 
-def test_unlabelled_lesions_weigh_less_as_background(case, recipe):
-    unknown = StepSamples([replace(case, lesions_known=False)], recipe, "liver")
-    weights = [(unknown[step]["weight"][1], unknown[step]["target"]) for step in range(6)]
-    for weight, target in weights:
-        healthy = (target[0] > 0) & (target[1] == 0)
-        lesion, outside = target[1] > 0, target[0] == 0
-        if lesion.any() and healthy.any():
-            assert weight[healthy].max() < weight[lesion].min()
-        assert (weight[outside] == 1).all()
+def test_a_liver_with_unlabelled_lesions_weighs_less_for_lesions(case, recipe):
+    known, unknown = (
+        StepSamples([replace(case, lesions_known=labelled)], recipe, "liver") for labelled in (True, False)
+    )
+    for step in range(6):
+        inside = known[step]["target"][0] > 0
+        ratio = unknown[step]["weight"][1] / known[step]["weight"][1]
+        torch.testing.assert_close(ratio[inside], torch.full_like(ratio[inside], UNLABELLED_WEIGHT))
+        assert (ratio[~inside] == 1).all()
 
 
 def test_the_reference_is_the_parenchymas_at_a_high_load(case, recipe):

@@ -73,6 +73,17 @@ def test_the_loss_is_least_for_the_truth():
     assert segmentation_loss(wrong, target, weight) > segmentation_loss(0 * right, target, weight)
 
 
+def test_without_dice_an_uncertain_voxel_gets_its_true_probability_and_with_it_more():
+    target = (torch.rand(1, 2, 20, 20, 20, generator=torch.Generator().manual_seed(0)) < 0.3).float()
+    steepness = []
+    for dice_weight in (0.0, 1.0):
+        logit = torch.tensor(float(torch.logit(target.mean())), requires_grad=True)
+        segmentation_loss(logit.expand(target.shape), target, torch.ones_like(target), dice_weight).backward()
+        steepness.append(float(logit.grad))
+    assert abs(steepness[0]) < 1e-6
+    assert steepness[1] < -0.01
+
+
 def test_training_goes_on_from_weights(case, recipe, tmp_path):
     samples = StepSamples([case], recipe, "liver")
     begun = weights(train_network(recipe.liver, samples, tmp_path / "one", seed=1, workers=0))
