@@ -25,9 +25,9 @@ LIVER_SHIFTS = np.arange(-2.5, 1.01, 0.5)
 LESION_SHIFTS = np.arange(-2.0, 3.01, 0.25)
 LOAD_WEIGHTS = np.arange(0.0, 1.21, 0.1)
 SCALES = (0.5, 0.6, 0.75, 0.9, 1.0, 1.2, 1.5)
-CHANCE = 0.01
+CHANCE = 0.02
 SMALLEST_INTERVAL = 0.2  # few cases can all be right by chance
-_LOAD_TOLERANCE = 2.0  # points: an error of as many in a liver without lesions weighs like one of all its lesions
+_LOAD_TOLERANCE = 2.0  # points of load that weigh as much as a Dice of zero, for a liver without lesions
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def fit(cases: Sequence[Case], digital: Sequence[Case], model: Model, device: st
 
 
 def fit_lesions(cases: Sequence[Voxels]) -> Calibration:
-    """Shift and load weight with the least relative error of the load, then the likeliest scale, and the interval.
+    """Shift and load weight with the least lost Dice and relative load error, the likeliest scale, and the interval.
 
     Of those within `CHANCE` of the least, between which the choice of cases decides, the smallest correction wins.
     """
@@ -85,9 +85,7 @@ def fit_lesions(cases: Sequence[Voxels]) -> Calibration:
     shares = [logit_of(expected_share(case.logit)) for case in cases]
 
     def cost(shift: float, weight: float) -> float:
-        return float(
-            np.mean([_load_error(case, shift + weight * share) for case, share in zip(cases, shares, strict=True)])
-        )
+        return float(np.mean([_cost(case, shift + weight * share) for case, share in zip(cases, shares, strict=True)]))
 
     costs = {pair: cost(*pair) for pair in product(LESION_SHIFTS.tolist(), LOAD_WEIGHTS.tolist())}
     good = [pair for pair, value in costs.items() if value <= (1 + CHANCE) * min(costs.values())]
@@ -138,10 +136,12 @@ def _voxels_of(case: Case, model: Model, liver_shift: float, device: str) -> Vox
     return Voxels(view.lesion_logit[liver], lesion[liver], int(lesion.sum()), int(np.greater(true, 0).sum()))
 
 
-def _load_error(case: Voxels, shift: float) -> float:
-    load = 100.0 * int((case.logit >= -shift).sum()) / case.logit.size
-    true_load = 100.0 * case.true_lesion / max(1, case.true_liver)
-    return abs(load - true_load) / (_LOAD_TOLERANCE + true_load)
+def _cost(case: Voxels, shift: float) -> float:
+    found = case.logit >= -shift
+    size, overlapping = int(found.sum()), int((found & case.lesion).sum())
+    lost = 1.0 - 2.0 * overlapping / max(1, size + case.true_lesion) if case.true_lesion else 0.0
+    load, true_load = 100.0 * size / found.size, 100.0 * case.true_lesion / max(1, case.true_liver)
+    return lost + abs(load - true_load) / (_LOAD_TOLERANCE + true_load)
 
 
 def _surprise(case: Voxels, calibration: Calibration) -> float:
