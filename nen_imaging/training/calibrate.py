@@ -22,10 +22,10 @@ from nen_imaging.volume import resample
 Floats = NDArray[np.float32]
 
 LIVER_SHIFTS = np.arange(-2.5, 1.01, 0.5)
-LESION_SHIFTS = np.arange(-2.0, 3.01, 0.25)
-LOAD_WEIGHTS = np.arange(0.0, 1.21, 0.1)
+LESION_SHIFTS = np.round(np.arange(-2.0, 3.01, 0.1), 1)
+LOAD_WEIGHTS = np.round(np.arange(0.0, 1.21, 0.1), 1)
 SCALES = (0.5, 0.6, 0.75, 0.9, 1.0, 1.2, 1.5)
-CHANCE = 0.02
+CHANCE = 0.025
 SMALLEST_INTERVAL = 0.2  # few cases can all be right by chance
 _LOAD_TOLERANCE = 2.0  # points of load that weigh as much as a Dice of zero, for a liver without lesions
 
@@ -78,7 +78,8 @@ def fit(cases: Sequence[Case], digital: Sequence[Case], model: Model, device: st
 def fit_lesions(cases: Sequence[Voxels]) -> Calibration:
     """Shift and load weight with the least lost Dice and relative load error, the likeliest scale, and the interval.
 
-    Of those within `CHANCE` of the least, between which the choice of cases decides, the smallest correction wins.
+    Of those within `CHANCE` of the least cost, between which the choice of cases decides, the lowest shift wins: what
+    is faint is left out rather than called tumour.
     """
     if not cases:
         return Calibration()
@@ -89,7 +90,7 @@ def fit_lesions(cases: Sequence[Voxels]) -> Calibration:
 
     costs = {pair: cost(*pair) for pair in product(LESION_SHIFTS.tolist(), LOAD_WEIGHTS.tolist())}
     good = [pair for pair, value in costs.items() if value <= (1 + CHANCE) * min(costs.values())]
-    shift, weight = min(good, key=lambda pair: (abs(pair[0]) + pair[1], costs[pair]))
+    shift, weight = min(good, key=lambda pair: (pair[0], costs[pair]))
     candidates = [Calibration(lesion_shift=shift, load_weight=weight, lesion_scale=scale) for scale in SCALES]
     likeliest = min(candidates, key=lambda one: float(np.mean([_surprise(case, one) for case in cases])))
     return likeliest.model_copy(update={"interval_logit": _interval(cases, likeliest)})
