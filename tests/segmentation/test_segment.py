@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from nen_imaging.segmentation import infer, segment, two_stage
+from nen_imaging.segmentation.calibration import Calibration
+from nen_imaging.segmentation.infer import load_model
 from nen_imaging.segmentation.segment import segment_volume
 from nen_imaging.stage import StageError
 from nen_imaging.training.export import random_bundle
@@ -84,6 +87,21 @@ def test_voxels_that_are_no_number_count_as_air(torso, tiny_bundle):
     broken[:4], air[:4] = np.nan, -1024
     results = [segment_volume(torso.with_array(array), tiny_bundle, device="cpu") for array in (broken, air)]
     np.testing.assert_array_equal(results[0].labels.array, results[1].labels.array)
+
+
+def test_the_bundles_calibration_decides_liver_and_lesions(torso, tiny_bundle, monkeypatch):
+    def voxels(**calibration):
+        inference = load_model(tiny_bundle).inference
+        changed = inference.model_copy(update={"calibration": Calibration(**calibration)})
+        monkeypatch.setattr(segment, "load_model", lambda bundle: replace(load_model(bundle), inference=changed))
+        labels = segment_volume(torso, tiny_bundle, device="cpu").labels.array
+        return int((labels > 0).sum()), int((labels == 2).sum())
+
+    liver, lesion = voxels(lesion_shift=-50.0)
+    assert liver > lesion == 0
+    all_liver, all_lesion = voxels(lesion_shift=50.0)
+    assert all_liver == all_lesion == liver
+    assert voxels(liver_shift=-50.0) == (0, 0)
 
 
 def test_a_ct_without_liver_is_flagged(torso, tmp_path):
