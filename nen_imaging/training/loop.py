@@ -116,7 +116,7 @@ class _State:
         with torch.autocast(self.device.type, dtype=torch.bfloat16):
             logits = self.network(image)
         target, weight = (batch[key].to(self.device)[:, : logits.shape[1]] for key in ("target", "weight"))
-        loss = segmentation_loss(logits.float(), target, weight, self.recipe.dice_weight)
+        loss = segmentation_loss(logits.float(), target, weight, self.recipe.dice_weight_at(self.step))
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)

@@ -102,9 +102,10 @@ class NetworkRecipe(_Part):
     dice_weight: float = Field(
         1.0,
         ge=0,
-        description="of soft Dice beside the cross-entropy; Dice finds lesions early on, and draws uncertain edges too "
-        "far out: a last run without it makes volumes true",
+        description="of soft Dice beside the cross-entropy at the first step; Dice finds lesions early on, and draws "
+        "uncertain edges too far out, so it fades",
     )
+    last_dice_weight: float | None = Field(None, ge=0, description="of it at the last step (null: as at the first)")
     ema: float = Field(0.995, ge=0, lt=1, description="decay of the moving average of the weights that is exported")
     patches_per_variant: int = Field(4, ge=1, description="patches drawn from one synthetic variant of a case")
     easy_steps: int = Field(0, ge=0, description="steps over which lesions go from plain to as hard as `lesions` says")
@@ -113,6 +114,11 @@ class NetworkRecipe(_Part):
     def hardness(self, step: int) -> float:
         """How hard lesions are at a step, see `LesionRecipe.at`."""
         return min(1.0, step / self.easy_steps) if self.easy_steps else 1.0
+
+    def dice_weight_at(self, step: int) -> float:
+        """The weight of soft Dice at a step: it goes from the first to the last in a straight line."""
+        last = self.dice_weight if self.last_dice_weight is None else self.last_dice_weight
+        return self.dice_weight + (last - self.dice_weight) * step / self.steps
 
 
 class Recipe(_Part):
@@ -123,10 +129,18 @@ class Recipe(_Part):
     sources: list[SourceRecipe]
     digital: DigitalRecipe = DigitalRecipe()
     held_out: list[str] = Field([], description="patients that no network sees")
+    folds: list[list[str]] = Field([], description="patients that the runs of a cross-validation hold out")
     scaling: InputScaling = InputScaling()
     lesions: LesionRecipe = LesionRecipe()
     liver: NetworkRecipe
     lesion: NetworkRecipe
+
+    def for_fold(self, number: int) -> Recipe:
+        """The recipe of one run of the cross-validation, counted from 1; RecipeError if there is no such fold."""
+        if not 1 <= number <= len(self.folds):
+            raise RecipeError(f"Recipe {self.name} has {len(self.folds)} folds; there is no fold {number}.")
+        held_out = [*self.held_out, *self.folds[number - 1]]
+        return self.model_copy(update={"name": f"{self.name}_fold{number}", "held_out": held_out})
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -17,9 +17,13 @@ from nen_imaging.validation.scores import codalab_of, detection_of
 from nen_imaging.validation.statistics import Estimate, Floats, Formula, Sums, estimate, ratio, weights_of
 
 COLUMNS = ("structure", "figure", "value", "low", "high", "cases", "convention")
+DICE_ABOVE_ML = (1, 5)
+LARGE_MM = 10.0
+MUCH_PERCENT = 5.0  # of load; errors of smaller ones are told in points alone
 OWN = "own: area-weighted surface elements"
 HEADLINES = {
     ("liver", "dice"): "Dice of the liver, lesions included",
+    ("liver", "dice_lowest"): "the worst of these",
     ("liver", "assd_mm"): "average distance of its surfaces",
     ("liver", "hd95_mm"): "95th percentile of that distance",
     ("lesion", "dice"): "Dice of all lesions of a case together",
@@ -28,12 +32,19 @@ HEADLINES = {
     ("lesion", "precision_iou0"): "share of lesions found that touch a true one",
     ("lesion", "recall_iou0.5"): "share of true lesions that are drawn well, IoU > 0.5",
     ("lesion", "precision_iou0.5"): "share of lesions found that are drawn well",
+    ("lesion", "dice_over_5_ml"): "Dice of the lesions of a case that has more than 5 ml of them",
+    ("lesion", "recall_iou0.5, >= 10 mm"): "share of true lesions of 10 mm and more that are drawn well",
+    ("lesion", "false_per_case"): "lesions found in a case that match no true one",
     ("lesion", "panoptic_quality"): "detection and drawing in one figure",
     ("load", "bias_points"): "mean error of the load; positive: too much is called tumour",
     ("load", "rmse_points"): "root mean square error of the load",
     ("load", "limit_low_points"): "limits of agreement: 95 % of the errors lie between this",
     ("load", "limit_high_points"): "and this",
     ("load", "largest_error_points"): "largest error of the load",
+    ("load", "mean_error_points"): "mean size of the error of the load",
+    ("load", "relative_error_over_5_percent"): "the same as a share of the true load, where that is above 5 %",
+    ("load", "slope"): "of the predicted load against the true one",
+    ("load", "percent_where_none"): "load that is found in livers without a lesion",
     ("load", "misleading_response"): "share of cases where the error alone would change the response",
     ("load", "interval_coverage"): "share of true loads within their interval; 0.9 is promised",
     ("load", "interval_width_points"): "mean width of that interval",
@@ -80,7 +91,7 @@ def summarize(cases: Sequence[Mapping[str, Any]], compat: str | None = None) -> 
         count = sum(np.isfinite(row.get(needed, np.nan)) for row in rows)
         if count:
             summary.append(SummaryRow(structure, figure, estimate(formula, sums, int(count)), OWN))
-    return summary + _largest_load_error(cases) + _official(cases, compat)
+    return summary + _extremes(cases) + _official(cases, compat)
 
 
 def ingredients(case: Mapping[str, Any]) -> dict[str, float]:
@@ -93,6 +104,9 @@ def ingredients(case: Mapping[str, Any]) -> dict[str, float]:
         row |= _detection_ingredients(detection_of(case))
     if case["lesion"] and case["lesion"]["voxels_true"]:
         row["lesion.dice_where_present"] = case["lesion"]["dice"]
+        for smallest_ml in DICE_ABOVE_ML:
+            if case["volumes"]["true_lesion_ml"] > smallest_ml:
+                row[f"lesion.dice_over_{smallest_ml}_ml"] = case["lesion"]["dice"]
     if case["load"] and case["whole_liver"]:
         row |= _load_ingredients(case["load"])
     for name, value in (case["split"] or {}).items():
@@ -127,6 +141,11 @@ def _formulas() -> dict[tuple[str, str], tuple[Formula, str]]:
             formulas[structure, name] = _mean_of(f"{structure}.{name}"), f"{structure}.{name}"
         formulas[structure, "dice_global"] = _global_dice(structure), f"{structure}.voxels_true"
     formulas["lesion", "dice_where_present"] = _mean_of("lesion.dice_where_present"), "lesion.dice_where_present"
+    for smallest_ml in DICE_ABOVE_ML:
+        name = f"dice_over_{smallest_ml}_ml"
+        formulas["lesion", name] = _mean_of(f"lesion.{name}"), f"lesion.{name}"
+    formulas["lesion", "recall_iou0.5, >= 10 mm"] = _recall_of_large, f"{_key(0.5, None)}.truth"
+    formulas["lesion", "false_per_case"] = _mean_of("lesion.false"), "lesion.false"
     for threshold in THRESHOLDS:
         for size in (None, *SIZE_BINS_MM):
             key = _key(threshold, size)
@@ -139,7 +158,11 @@ def _formulas() -> dict[tuple[str, str], tuple[Formula, str]]:
     formulas["load", "rmse_points"] = (lambda sums: np.sqrt(sums.mean("load.error2"))), "load.error"
     formulas["load", "limit_low_points"] = (lambda sums: _limit(sums, -1)), "load.error"
     formulas["load", "limit_high_points"] = (lambda sums: _limit(sums, 1)), "load.error"
-    for name in ("misleading_response", "interval_coverage", "interval_width_points"):
+    formulas["load", "slope"] = _slope, "load.error"
+    for name in (
+        *("mean_error_points", "relative_error_over_5_percent", "percent_where_none", "misleading_response"),
+        *("interval_coverage", "interval_coverage_over_5_percent", "interval_width_points"),
+    ):
         formulas["load", name] = _mean_of(f"load.{name}"), f"load.{name}"
     for part in ("segmentation", "discretisation", "partial_volume"):
         formulas["load", f"{part}_bias_points"] = _mean_of(f"split.{part}"), f"split.{part}"
@@ -163,6 +186,19 @@ def _of_counts(name: str, key: str, sums: Sums) -> Floats:
     return getattr(Counts(*(sums.total(f"{key}.{field.name}") for field in fields(Counts))), name)
 
 
+def _recall_of_large(sums: Sums) -> Floats:
+    """Of true lesions of 10 mm and more, at IoU > 0.5."""
+    keys = [_key(0.5, size) for size, (smallest_mm, _) in SIZE_BINS_MM.items() if smallest_mm >= LARGE_MM]
+    found, truth = (sum(sums.total(f"{key}.{name}") for key in keys) for name in ("found", "truth"))
+    return ratio(found, truth)
+
+
+def _slope(sums: Sums) -> Floats:
+    """Of the line through predicted against true load with the least squares."""
+    true, found = sums.mean("load.true"), sums.mean("load.true") + sums.mean("load.error")
+    return ratio(sums.mean("load.true_found") - true * found, sums.mean("load.true2") - true**2)
+
+
 def _limit(sums: Sums, side: int) -> Floats:
     """A limit of agreement, bias +- 1.96 SD, n - 1 in the variance (Bland and Altman, Lancet 1986;327:307)."""
     n, bias = sums.count("load.error"), sums.mean("load.error")
@@ -176,25 +212,46 @@ def _detection_ingredients(detection: Detection) -> dict[str, float]:
         for size in (None, *SIZE_BINS_MM):
             values = asdict(counts([detection], threshold, size))
             row |= {f"{_key(threshold, size)}.{name}": float(value) for name, value in values.items()}
+    row["lesion.false"] = float(sum(lesion.match_iou["0"] == 0 for lesion in detection.prediction))
     return row
 
 
 def _load_ingredients(load: Mapping[str, Any]) -> dict[str, float]:
-    error = load["percent"] - load["true_percent"]
-    row = {"load.error": error, "load.error2": error**2, "load.misleading_response": float(load["misleading"])}
+    true, found = load["true_percent"], load["percent"]
+    error = found - true
+    row = {
+        "load.error": error,
+        "load.error2": error**2,
+        "load.mean_error_points": abs(error),
+        "load.true": true,
+        "load.true2": true**2,
+        "load.true_found": true * found,
+        "load.misleading_response": float(load["misleading"]),
+    }
+    if true > MUCH_PERCENT:
+        row["load.relative_error_over_5_percent"] = abs(error) / true
+    if true == 0:
+        row["load.percent_where_none"] = found
     if load["low"] is not None:
-        row["load.interval_coverage"] = float(load["low"] <= load["true_percent"] <= load["high"])
+        row["load.interval_coverage"] = float(load["low"] <= true <= load["high"])
         row["load.interval_width_points"] = load["high"] - load["low"]
+        if true > MUCH_PERCENT:
+            row["load.interval_coverage_over_5_percent"] = row["load.interval_coverage"]
     return row
 
 
-def _largest_load_error(cases: Sequence[Mapping[str, Any]]) -> list[SummaryRow]:
-    """The error of largest size, with its sign; resampling tells nothing of an extreme."""
+def _extremes(cases: Sequence[Mapping[str, Any]]) -> list[SummaryRow]:
+    """The worst liver, and the error of a load of largest size, with its sign; resampling tells nothing of these."""
+    livers = [_number(case["liver"]["dice"]) for case in cases]
+    rows = [("liver", "dice_lowest", min(livers), len(livers))]
     loads = [case["load"] for case in cases if case["load"] and case["whole_liver"]]
-    if not loads:
-        return []
-    largest = max((load["percent"] - load["true_percent"] for load in loads), key=abs)
-    return [SummaryRow("load", "largest_error_points", Estimate(largest, math.nan, math.nan, len(loads)), OWN)]
+    if loads:
+        largest = max((load["percent"] - load["true_percent"] for load in loads), key=abs)
+        rows.append(("load", "largest_error_points", largest, len(loads)))
+    return [
+        SummaryRow(structure, figure, Estimate(value, math.nan, math.nan, count), OWN)
+        for structure, figure, value, count in rows
+    ]
 
 
 def _official(cases: Sequence[Mapping[str, Any]], compat: str | None) -> list[SummaryRow]:

@@ -249,6 +249,19 @@ def coverage(cases):
     return fmean(case.low <= true <= case.high for true, case in zip(loads(cases)[0], cases, strict=True))
 
 
+def dice_over(smallest_ml, cases):
+    chosen = [case for case in cases if case.masks("lesion")[0].sum() * case.truth.voxel_volume_ml > smallest_ml]
+    return mean_of("lesion", dice)(chosen)
+
+
+def recall_of_large(cases):
+    return recall(0.5, (10, np.inf), cases)
+
+
+def false_lesions(cases):
+    return matches(cases, 0.0)[1] / len(cases)
+
+
 def part_of_error(part, figure, cases):
     parts = {
         "segmentation": of_errors(list)(cases),
@@ -287,6 +300,15 @@ for _structure in ("liver", "lesion"):
         KNOWN["own", _structure, _name] = Known(mean_of(_structure, _figure), _grows, _exchanged)
     KNOWN["own", _structure, "dice_global"] = Known(partial(dice_global, _structure), "", "dice_global")
 KNOWN["own", "lesion", "dice_where_present"] = Known(mean_of("lesion", dice), "", "dice_where_present")
+KNOWN |= {
+    ("own", "liver", "dice_lowest"): Known(
+        lambda cases: min(dice(*case.masks("liver")) for case in cases), "", "dice_lowest"
+    ),
+    ("own", "lesion", "dice_over_1_ml"): Known(partial(dice_over, 1), None),
+    ("own", "lesion", "dice_over_5_ml"): Known(partial(dice_over, 5), None),
+    ("own", "lesion", "recall_iou0.5, >= 10 mm"): Known(recall_of_large, None),
+    ("own", "lesion", "false_per_case"): Known(false_lesions),
+}
 for _iou in (0.0, 0.5):
     for _size, _size_mm in SIZES_MM.items():
         for _name, _figure, _other in (
@@ -304,6 +326,10 @@ KNOWN |= {
     ("own", "load", "limit_low_points"): Known(of_errors(partial(limit, 0)), "", "-limit_high_points"),
     ("own", "load", "limit_high_points"): Known(of_errors(partial(limit, 1)), "", "-limit_low_points"),
     ("own", "load", "largest_error_points"): Known(of_errors(partial(max, key=abs)), "", "-largest_error_points"),
+    ("own", "load", "mean_error_points"): Known(
+        of_errors(lambda errors: fmean(map(abs, errors))), "", "mean_error_points"
+    ),
+    ("own", "load", "slope"): Known(lambda cases: stats.linregress(*loads(cases)).slope),
     ("own", "load", "misleading_response"): Known(misleading),
     ("own", "load", "interval_coverage"): Known(coverage),
     ("own", "load", "interval_width_points"): Known(lambda cases: fmean(case.high - case.low for case in cases)),

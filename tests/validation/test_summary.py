@@ -65,6 +65,26 @@ def test_a_liver_in_part_has_no_load_to_compare():
     assert not [row for row in summarize([case]) if row.structure == "load"]
 
 
+def test_what_is_found_in_a_liver_without_lesions():
+    clean, invented = label_map(), label_map(lesions=[((20, 18, 10), 4.0)])
+    cases = [scored(clean, clean), scored(clean, invented), scored(*twin_pairs()[0])]
+    found = value(summarize(cases), "load", "percent_where_none")
+    assert (found.value, found.cases) == (pytest.approx(100 * (invented == 2).sum() / (invented > 0).sum() / 2), 2)
+
+
+def test_high_loads_alone():
+    """Loads above 5 % count for their relative error and coverage; the twins' lie below."""
+    truth, found = label_map(lesions=[((20, 18, 10), 9.0)]), label_map(lesions=[((20, 18, 10), 8.0)])
+    load = {"load_percent_low": 20.0, "load_percent_high": 30.0}
+    cases = [scored(truth, found, load=load), scored(*twin_pairs()[0], load=load)]
+    summary = summarize(cases)
+    true, percent = cases[0]["load"]["true_percent"], cases[0]["load"]["percent"]
+    relative = value(summary, "load", "relative_error_over_5_percent")
+    assert (relative.value, relative.cases) == (pytest.approx(1 - percent / true), 1)
+    assert value(summary, "load", "interval_coverage_over_5_percent").value == (20 <= true <= 30)
+    assert value(summary, "load", "interval_coverage").value == (20 <= true <= 30) / 2
+
+
 def test_official_figures_stand_apart(cases):
     rows = {row.figure: row for row in summarize(cases, "codalab") if row.convention == "codalab"}
     assert len(rows) == 24
@@ -74,7 +94,8 @@ def test_official_figures_stand_apart(cases):
 def test_the_lines_for_a_terminal(cases):
     summary = summarize(cases)
     text = summary_text(summary)
-    assert text.count("\n") + 1 == len(headlines(summary))
+    known = [row for row in headlines(summary) if math.isfinite(row.estimate.value)]
+    assert text.count("\n") + 1 == len(known) < len(headlines(summary))  # no lesion of 10 mm in the twins
     assert text.splitlines()[0].startswith("liver dice")
 
 
