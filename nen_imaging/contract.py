@@ -135,6 +135,7 @@ REASONS: dict[str, ReasonKind] = {
     "region.unreadable": _refuses("Export the region again as RTSTRUCT, DICOM SEG or NIfTI, on several slices."),
     # validation
     "truth.unusable": _refuses("Check the case against the data set's own documentation, or fetch it again."),
+    "case.seen": _refuses("Validate with a bundle that has not learnt from this patient."),
     "truth.note": _warns("Nothing to do: this is how the case was read."),
 }
 

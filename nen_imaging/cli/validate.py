@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nen_imaging.validation import CONVENTIONS, DATASET_TITLES
+from nen_imaging.validation import CONVENTIONS, DATASET_TITLES, VARIANTS
 
 if TYPE_CHECKING:
     from nen_imaging.validation.run import CaseResult, Validation
@@ -20,8 +20,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(title="what to validate", required=True, metavar="NAME", dest="kind")
     for name, title in DATASET_TITLES.items():
         dataset = kinds.add_parser(name, help=title)
-        dataset.add_argument("--root", type=Path, required=name != "phantom", default=Path(), help="where it lies")
-        dataset.add_argument("--model", help="bundle of models/registry.yaml (default: its default)")
+        drawn = name.startswith("phantom")
+        dataset.add_argument("--root", type=Path, required=not drawn, default=Path(), help="where it lies")
+        if name == "csv":
+            dataset.add_argument("--table", type=Path, help="the table (default: cases.csv at the root)")
+        dataset.add_argument(
+            "--model",
+            nargs="+",
+            metavar="MODEL",
+            help="bundle of models/registry.yaml (default: its default); several, as of a cross-validation: each case "
+            "is segmented by one that held its patient out",
+        )
+        dataset.add_argument("--variant", choices=VARIANTS, help="change every image first: how robust is the bundle?")
         dataset.add_argument("--models", type=Path, help="folder with a registry.yaml (default: the one that ships)")
         dataset.add_argument("--cases", nargs="+", metavar="CASE", help="these alone")
         dataset.add_argument("--config", type=Path, help="YAML with the keys of config/default.yaml that differ")
@@ -66,12 +76,24 @@ def _dataset(arguments: argparse.Namespace, results: Path) -> tuple[Validation, 
     from nen_imaging.shipped import shipped
     from nen_imaging.validation.datasets import find_cases
     from nen_imaging.validation.run import Validation, run_cases
+    from nen_imaging.validation.variants import varied
 
     config = load_config(arguments.config)
-    bundle = find_bundle(arguments.model or config.segment.model, arguments.models or shipped("models"))
-    cases = find_cases(arguments.kind, arguments.root.absolute(), arguments.cases)
+    models = arguments.models or shipped("models")
+    bundles = tuple(find_bundle(name, models) for name in arguments.model or [config.segment.model])
+    table = getattr(arguments, "table", None)
+    cases = find_cases(arguments.kind, arguments.root.absolute(), arguments.cases, table=table)
+    if arguments.variant:
+        cases = [varied(case, arguments.variant) for case in cases]
     validation = Validation(
-        results, arguments.kind, bundle, arguments.compat, config, arguments.device, arguments.threads
+        results,
+        arguments.kind,
+        bundles,
+        arguments.compat,
+        arguments.variant or "",
+        config,
+        arguments.device,
+        arguments.threads,
     )
     return validation, run_cases(validation, cases)
 

@@ -9,5 +9,8 @@ DATASET_TITLES = {
     "tcia": "TCIA: CT with a DICOM SEG of the liver",
     "csv": "a table of cases of your own",
     "phantom": "digital patients, drawn from seeds",
+    "phantom_high": "digital patients whose livers are mostly tumour",
 }
+VARIANTS = ("synthetic", "arterial", "fatty", "noisy")
+"""What `variants.py` can make of a case before it is segmented."""
 CONVENTIONS = ("isbi2017", "codalab", "chaos")

@@ -39,7 +39,7 @@ class Case:
 
     ``name`` is the data set's own number or name. ``known_as`` are names of the patient and scan elsewhere: by them one
     finds out whether a network was trained on it. Where ``lesions_labelled`` is false the truth has no lesions because
-    nobody drew them, not because there are none.
+    nobody drew them, not because there are none. ``variant`` is one of `validation.VARIANTS`, or none.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Case:
     known_as: tuple[str, ...] = ()
     lesions_labelled: bool = True
     whole_liver: bool = True
+    variant: str = ""
 
 
 def grid_in_words(labels: Volume) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from nen_imaging.stage import StageError
 from nen_imaging.validation import DATASET_TITLES
 from nen_imaging.validation.cases import Case, LabelledCt
-from nen_imaging.validation.phantom_cases import phantom_cases
+from nen_imaging.validation.phantom_cases import high_load_cases, phantom_cases
 from nen_imaging.validation.readers import (
     read_chaos,
     read_ircadb,
@@ -48,8 +48,10 @@ class Dataset:
     find: Callable[[Path], list[Case]]
 
 
-def find_cases(name: str, root: Path, only: Sequence[str] | None = None) -> list[Case]:
+def find_cases(name: str, root: Path, only: Sequence[str] | None = None, *, table: Path | None = None) -> list[Case]:
     """All cases of a data set, in order, or those of them that are named.
+
+    ``table`` is that of `csv`, where it lies elsewhere than at ``root``, at which its paths begin.
 
     Raises DatasetError for an unknown name, a folder that is not there or without a case, or a named case it lacks.
     """
@@ -58,7 +60,7 @@ def find_cases(name: str, root: Path, only: Sequence[str] | None = None) -> list
     dataset = DATASETS[name]
     if not root.exists():
         raise DatasetError(f"There is no {root}.")
-    cases = dataset.find(root)
+    cases = _csv(root, table) if table else dataset.find(root)
     if not cases:
         raise DatasetError(f"No case of {dataset.title} in {root}. Looked for: {dataset.about}.")
     names = Counter(case.name for case in cases)
@@ -168,8 +170,9 @@ def _tcia(root: Path) -> list[Case]:
     ]
 
 
-def _csv(root: Path) -> list[Case]:
-    table = root if root.is_file() else root / "cases.csv"
+def _csv(root: Path, table: Path | None = None) -> list[Case]:
+    table = table or (root if root.is_file() else root / "cases.csv")
+    folder = root if root.is_dir() else root.parent
     if not table.is_file():
         raise DatasetError(f"There is no {table}: a CSV with the columns case, image, label.")
     with table.open(encoding="utf-8-sig", newline="") as file:
@@ -179,7 +182,7 @@ def _csv(root: Path) -> list[Case]:
         raise DatasetError(f"{table} has no column {' and no '.join(sorted(missing))}.")
     cases = []
     for number, row in enumerate(rows, start=2):
-        image, label = (table.parent / row[key] for key in ("image", "label"))
+        image, label = (folder / row[key] for key in ("image", "label"))
         known_as = tuple(filter(None, [row["case"], row.get("patient")]))
         whole, lesions = (_flag(row, key, f"{table.name}, row {number}") for key in ("whole_liver", "lesions_labelled"))
         read = partial(read_nifti_pair, image, label)
@@ -196,6 +199,7 @@ _LOOKED_FOR: dict[str, tuple[str, Callable[[Path], list[Case]]]] = {
     "tcia": ("a folder per patient with a CT series and a SEG of liver", _tcia),
     "csv": ("a CSV: case, image, label[, whole_liver, lesions_labelled, patient]", _csv),
     "phantom": ("nothing: they are drawn from seeds", phantom_cases),
+    "phantom_high": ("nothing: they are drawn from seeds", high_load_cases),
 }
 DATASETS = {name: Dataset(title, *_LOOKED_FOR[name]) for name, title in DATASET_TITLES.items()}
 

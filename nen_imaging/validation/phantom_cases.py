@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nen_imaging.validation.cases import Case, LabelledCt, labelled
 
@@ -14,13 +15,23 @@ FIRST_SEED = 5000  # training draws its digital patients from 1000 on
 SPACING_MM = (2.0, 2.0, 1.0)
 SLICE_MM = 3.0
 LARGEST_LOAD_PERCENT = 60.0
+HIGH_LOADS_PERCENT = (50.0, 75.0)
 
 
 def phantom_cases(root: Path) -> list[Case]:
     """Ten patients with loads from none to massive; nothing is looked for in ``root``."""
     del root
-    seeds = range(FIRST_SEED, FIRST_SEED + PATIENTS)
-    loads = LARGEST_LOAD_PERCENT * np.linspace(0, 1, PATIENTS) ** 2  # half of them below 15 %
+    return _patients(FIRST_SEED, LARGEST_LOAD_PERCENT * np.linspace(0, 1, PATIENTS) ** 2)  # half of them below 15 %
+
+
+def high_load_cases(root: Path) -> list[Case]:
+    """Ten other patients whose livers are mostly tumour; nothing is looked for in ``root``."""
+    del root
+    return _patients(FIRST_SEED + PATIENTS, np.linspace(*HIGH_LOADS_PERCENT, PATIENTS))
+
+
+def _patients(first_seed: int, loads: NDArray[np.floating]) -> list[Case]:
+    seeds = range(first_seed, first_seed + len(loads))
     return [
         Case(f"digital{seed}", partial(read_phantom, seed, float(load)), known_as=(f"digital{seed}",))
         for seed, load in zip(seeds, loads, strict=True)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -60,12 +61,16 @@ class CaseResult:
 
 @dataclass(frozen=True)
 class Validation:
-    """One validation: where its results lie, what segments, and whose figures are asked for."""
+    """One validation: where its results lie, what segments, and whose figures are asked for.
+
+    With the bundles of a cross-validation each case is segmented by one that has not seen its patient.
+    """
 
     results: Path
     dataset: str
-    bundle: Bundle | None = None
+    bundles: tuple[Bundle, ...] = ()
     compat: str | None = None
+    variant: str = ""
     config: Config = field(default_factory=Config)
     device: str = "auto"
     threads: int = 1
@@ -73,6 +78,21 @@ class Validation:
     @property
     def context(self) -> Context:
         return Context(self.results, self.results, self.device, self.threads)
+
+    def bundle_of(self, case: Case) -> Bundle:
+        """The only bundle, or of several the one that held the case's patient out.
+
+        Cases that no bundle names (other hospitals', digital patients) are dealt out among those that have not seen
+        them. Raises Refusal ``case.seen`` where every one of several has learnt from the patient.
+        """
+        if len(self.bundles) == 1:
+            return self.bundles[0]
+        unseen = [bundle for bundle in self.bundles if not seen_names(bundle) & set(case.known_as)]
+        if not unseen:
+            raise Refusal("case.seen", "Every one of the bundles has learnt from this patient.")
+        held_out = [one for one in unseen if set(one.metadata.get("held_out_patients", ())) & set(case.known_as)]
+        chosen = held_out or unseen
+        return chosen[zlib.crc32(case.name.encode()) % len(chosen)]
 
     def predicted(self, case: str) -> Path:
         return self.results / "cases" / case
@@ -119,10 +139,13 @@ def _in_words(validation: Validation, case: Case) -> str:
 
 def _run_case(validation: Validation, case: Case) -> CaseResult:
     reading = _Reading(case)
-    bundle = validation.bundle
-    assert bundle is not None
+    with told_problem() as problem:
+        bundle = validation.bundle_of(case)
+    if problem:
+        return CaseResult(case.name, problem[0])
     predicting: dict[str, Any] = {
         "files": fingerprint(case.files),
+        "variant": case.variant,
         "model": bundle.name,
         "model_sha256": bundle.sha256,
         "measure": validation.config.options_of("measure"),
@@ -130,6 +153,7 @@ def _run_case(validation: Validation, case: Case) -> CaseResult:
     }
     scoring = {
         "files": fingerprint(case.files),
+        "variant": case.variant,
         "compat": validation.compat,
         "lesions_labelled": case.lesions_labelled,
         "whole_liver": case.whole_liver,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from nen_imaging.validation.run import CaseResult, Validation
 from nen_imaging.validation.summary import COLUMNS, SummaryRow, summarize
 
 CASES_COLUMNS = (
-    "case", "problem", "lesions_labelled", "whole_liver", "seen_in_training",
+    "case", "problem", "lesions_labelled", "whole_liver", "model", "seen_in_training",
     *(f"liver_{name}" for name in FIGURES), *(f"lesion_{name}" for name in FIGURES),
     "true_lesions", "lesions", "lesions_found_iou0", "lesions_found_iou0.5",
     "true_liver_ml", "liver_ml", "true_lesion_ml", "lesion_ml",
@@ -28,7 +28,7 @@ CASES_COLUMNS = (
 def write_report(validation: Validation, done: Sequence[CaseResult]) -> list[SummaryRow]:
     """Write the tables and the page over the cases that were asked for, and return the summary."""
     scores = {case.name: _scores(validation, case.name) for case in done if not case.problem}
-    folder_of = validation.predicted if validation.bundle else validation.scored
+    folder_of = validation.predicted if validation.bundles else validation.scored
     records = {case.name: _record(folder_of(case.name)) for case in done}
     rows = [_case_row(case, scores.get(case.name), records[case.name]) for case in done]
     summary = summarize(list(scores.values()), validation.compat)
@@ -58,6 +58,7 @@ def _case_row(case: CaseResult, scores: Mapping[str, Any] | None, record: StageR
     row: dict[str, Any] = {"case": case.name, "problem": case.problem}
     if record is not None:
         row |= {
+            "model": record.facts.get("model", ""),
             "seen_in_training": " ".join(record.facts.get("seen_in_training", ())),
             "seconds": record.seconds,
             "peak_memory_mb": record.peak_memory_mb,
@@ -100,14 +101,15 @@ def _manifest(
     for record in known:
         for name, version in record.software.items():
             software.setdefault(name, set()).add(version)
-    bundle = validation.bundle
+    bundles = validation.bundles
     return {
         "dataset": validation.dataset,
         "compat": validation.compat,
-        "model": bundle.name if bundle else None,
-        "model_sha256": bundle.sha256 if bundle else None,
-        "model_version": str(bundle.metadata.get("version", "")) if bundle else None,
-        "measure": validation.config.options_of("measure") if bundle else None,
+        "variant": validation.variant or None,
+        "model": _joined(bundle.name for bundle in bundles),
+        "model_sha256": _joined(bundle.sha256 for bundle in bundles),
+        "model_version": _joined(dict.fromkeys(str(bundle.metadata.get("version", "")) for bundle in bundles)),
+        "measure": validation.config.options_of("measure") if bundles else None,
         "software": {name: ", ".join(sorted(versions)) for name, versions in sorted(software.items())},
         "devices": sorted({str(record.facts.get("device", "")) for record in known}),
         "cases": len(done),
@@ -115,6 +117,10 @@ def _manifest(
         "seconds_in_total": round(sum(record.seconds for record in known), 1),
         "peak_memory_mb": max((record.peak_memory_mb for record in known), default=0),
     }
+
+
+def _joined(parts: Iterable[str]) -> str | None:
+    return ", ".join(parts) or None
 
 
 def _rounded(value: float | None) -> float | str:

@@ -23,4 +23,4 @@ def network(monkeypatch) -> list:
 
 @pytest.fixture
 def validation(tmp_path, bundle, network) -> Validation:  # noqa: ARG001 - the network is patched
-    return Validation(tmp_path / "results", "msd", bundle)
+    return Validation(tmp_path / "results", "msd", (bundle,))

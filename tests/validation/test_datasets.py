@@ -312,7 +312,7 @@ def test_a_real_case_is_segmented_alike_in_three_layouts(ircad17, tmp_path, bund
         volumes = [Volume(volume.array[::3, ::3, ::3], volume.affine @ thinner) for volume in volumes]
     scores = []
     for number, case in enumerate(three_layouts(tmp_path, *volumes)):
-        validation = Validation(tmp_path / f"results{number}", "any", network, threads=2)
+        validation = Validation(tmp_path / f"results{number}", "any", (network,), threads=2)
         (result,) = run_cases(validation, [case], lambda _line: None)
         assert result.problem == ""
         scores.append(numbers(json.loads((validation.scored(case.name) / "scores.json").read_text())))

@@ -50,7 +50,7 @@ def msd(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(msd, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    validation = Validation(folder / "results", "msd", fake_bundle(folder))
+    validation = Validation(folder / "results", "msd", (fake_bundle(folder),))
     with pytest.MonkeyPatch.context() as patch:
         patch_network(patch)
         done = run_cases(validation, find_cases("msd", msd), silent)

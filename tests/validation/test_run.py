@@ -22,6 +22,7 @@ from nen_imaging.training.export import random_bundle
 from nen_imaging.validation.datasets import find_cases
 from nen_imaging.validation.pairs import score_pairs
 from nen_imaging.validation.run import Validation, run_cases
+from nen_imaging.validation.variants import varied
 from nen_imaging.volume import read_nifti, require_same_grid, write_nifti
 from tests.validation.layouts import as_ircadb, as_lits, as_msd, as_tcia, body
 
@@ -76,10 +77,10 @@ def test_another_convention_scores_again_without_the_network(tmp_path, validatio
 def test_another_bundle_or_image_is_another_case(tmp_path, validation, network, bundle):
     root = lay_out(tmp_path / "msd", 1)
     run_cases(validation, find_cases("msd", root), silent)
-    run_cases(replace(validation, bundle=replace(bundle, sha256="1" * 64)), find_cases("msd", root), silent)
+    run_cases(replace(validation, bundles=(replace(bundle, sha256="1" * 64),)), find_cases("msd", root), silent)
     assert len(network) == 2
     os.utime(root / "labelsTr" / "liver_1.nii.gz", ns=(1, 1))
-    run_cases(replace(validation, bundle=replace(bundle, sha256="1" * 64)), find_cases("msd", root), silent)
+    run_cases(replace(validation, bundles=(replace(bundle, sha256="1" * 64),)), find_cases("msd", root), silent)
     assert len(network) == 3
 
 
@@ -125,6 +126,30 @@ def test_what_the_bundle_learnt_from_is_recorded(tmp_path, validation):
     assert seen == {"44": ["3D-IRCADb-01 #17", "LiTS 44"], "45": []}
 
 
+def test_each_case_goes_to_the_bundle_that_held_its_patient_out(tmp_path, validation, bundle):
+    def learnt(name, patients, held_out):
+        rows = [{"case": f"lits{number}", "patient": f"LiTS {number}"} for number in patients]
+        metadata = {"training_data": rows, "held_out_patients": [f"LiTS {number}" for number in held_out]}
+        return replace(bundle, name=name, sha256=name * 64, metadata=metadata)
+
+    folds = learnt("a", [1, 3], [2]), learnt("b", [2, 3], [1])
+    cases = find_cases("msd", lay_out(tmp_path / "msd", 1, 2, 3, 4))
+    results = run_cases(replace(validation, bundles=folds), cases, silent)
+    models = {
+        one.name: read_record(validation.predicted(one.name)).facts["model"] for one in results if not one.problem
+    }
+    assert models.keys() == {"1", "2", "4"}
+    assert (models["1"], models["2"]) == ("b", "a")
+    assert results[2].problem == "Every one of the bundles has learnt from this patient. (case.seen)"
+
+
+def test_another_variant_is_segmented_again(tmp_path, validation, network):
+    cases = find_cases("msd", lay_out(tmp_path / "msd", 1))
+    run_cases(validation, cases, silent)
+    run_cases(validation, [varied(case, "noisy") for case in cases], silent)
+    assert len(network) == 2
+
+
 def test_only_one_process_works_on_a_folder(tmp_path, validation):
     cases = find_cases("msd", lay_out(tmp_path / "msd", 1))
     with (
@@ -154,7 +179,7 @@ def slow_run(root, results):
 
     segment.segment_volume = segment_volume
     bundle = Bundle("slow", results, "0" * 64, "none", {}, {})
-    return run_cases(Validation(results, "msd", bundle), find_cases("msd", root), silent)
+    return run_cases(Validation(results, "msd", (bundle,)), find_cases("msd", root), silent)
 
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path, monkeypatch):
@@ -187,7 +212,7 @@ def test_three_layouts_of_one_case_give_the_same_figures(tmp_path):
     as_ircadb(tmp_path / "ircadb", 17, CT, TRUTH)
     found = []
     for name in ("lits", "msd", "ircadb"):
-        validation = Validation(tmp_path / "results" / name, name, bundle, threads=1)
+        validation = Validation(tmp_path / "results" / name, name, (bundle,), threads=1)
         (result,) = run_cases(validation, find_cases(name, tmp_path / name), silent)
         assert result.problem == ""
         found.append(scores_of(validation, result.name))
