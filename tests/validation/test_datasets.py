@@ -199,7 +199,15 @@ def test_a_wrong_csv_is_explained(tmp_path, text, message):
         find_cases("csv", tmp_path)
 
 
-@pytest.mark.parametrize("name", [name for name in DATASETS if name != "phantom"])
+def test_a_table_may_lie_elsewhere_than_its_images(tmp_path):
+    table = tmp_path / "tables" / "mine.csv"
+    table.parent.mkdir()
+    table.write_text("case,image,label,patient\na,b/image.nii,b/label.nii,P1\n")
+    (case,) = find_cases("csv", tmp_path, table=table)
+    assert (case.files[0], case.known_as) == (tmp_path / "b" / "image.nii", ("a", "P1"))
+
+
+@pytest.mark.parametrize("name", [name for name in DATASETS if not name.startswith("phantom")])
 def test_a_folder_without_the_data_set_is_explained(tmp_path, name):
     with pytest.raises(DatasetError):
         find_cases(name, tmp_path)
@@ -245,6 +253,9 @@ def test_landmarks_turn_with_the_array(codes):
 
 def test_phantom_splits_its_error():
     cases = find_cases("phantom", Path())
+    high = find_cases("phantom_high", Path())
+    assert len(high) == 10
+    assert not {case.name for case in high} & {case.name for case in cases}
     assert len(cases) == 10
     found = read_phantom(1, 20.0, (6.0, 6.0, 3.0), 6.0)
     true = 100 * (found.truth.array == 2).sum() / (found.truth.array > 0).sum()
