@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 
 import numpy as np
@@ -25,6 +26,8 @@ LIVER_SHIFTS = np.arange(-2.5, 1.01, 0.5)
 LESION_SHIFTS = np.round(np.arange(-2.0, 3.01, 0.1), 1)
 LOAD_WEIGHTS = np.round(np.arange(0.0, 1.21, 0.1), 1)
 SCALES = (0.5, 0.6, 0.75, 0.9, 1.0, 1.2, 1.5)
+CALIBRATION_LOADS = ((60, 15), (20, 50), (45, 70), (30, 5), (8, 35))  # percent, of synthetic lesions in held-out livers
+CALIBRATION_PATIENTS = 12  # digital ones, if the recipe trains with any
 CHANCE = 0.025
 SMALLEST_INTERVAL = 0.2  # few cases can all be right by chance
 _LOAD_TOLERANCE = 2.0  # points of load that weigh as much as a Dice of zero, for a liver without lesions
@@ -32,12 +35,26 @@ _LOAD_TOLERANCE = 2.0  # points of load that weigh as much as a Dice of zero, fo
 
 @dataclass(frozen=True)
 class Voxels:
-    """Lesion logits and truth in the voxels of the liver that was found; and how large the true ones are, in voxels."""
+    """Lesion logits, ascending, in the voxels of the liver that was found, and which of them are truly lesion.
+
+    ``true_lesion`` and ``true_liver`` are the sizes of the true masks, in voxels.
+    """
 
     logit: Floats
     lesion: NDArray[np.bool_]
     true_lesion: int
     true_liver: int
+
+    @classmethod
+    def of(cls, logit: Floats, lesion: NDArray[np.bool_], true_lesion: int, true_liver: int) -> Voxels:
+        """Voxels in any order."""
+        order = np.argsort(logit)
+        return cls(logit[order], lesion[order], true_lesion, true_liver)
+
+    @cached_property
+    def lesion_from(self) -> NDArray[np.int64]:
+        """How many of the voxels from each on are truly lesion; one entry more than voxels."""
+        return np.append(np.cumsum(self.lesion[::-1])[::-1], 0)
 
 
 def with_synthetic(
@@ -67,12 +84,17 @@ def fit(cases: Sequence[Case], digital: Sequence[Case], model: Model, device: st
     Where a liver ends, real ones say alone; lesions of digital patients count like others. Cases in which no liver is
     found are left out; if that are all, nothing is calibrated.
     """
-    costs = [cost for case in cases if (cost := _liver_costs(case, model, device)) is not None]
+    costs = [cost for case in cases if (cost := liver_costs(case, model, device)) is not None]
     if not costs:
         return Calibration()
-    liver_shift = float(LIVER_SHIFTS[int(np.argmin(np.mean(costs, axis=0)))])
-    voxels = [found for case in (*cases, *digital) if (found := _voxels_of(case, model, liver_shift, device))]
+    liver_shift = best_liver_shift(costs)
+    voxels = [found for case in (*cases, *digital) if (found := voxels_of(case, model, liver_shift, device))]
     return fit_lesions(voxels).model_copy(update={"liver_shift": liver_shift})
+
+
+def best_liver_shift(costs: Sequence[Floats]) -> float:
+    """Of `LIVER_SHIFTS` the one that costs least over all cases, see `liver_costs`; 0 without a case."""
+    return float(LIVER_SHIFTS[int(np.argmin(np.mean(costs, axis=0)))]) if costs else 0.0
 
 
 def fit_lesions(cases: Sequence[Voxels]) -> Calibration:
@@ -112,8 +134,8 @@ def _interval(cases: Sequence[Voxels], calibration: Calibration, level: float = 
     return max(SMALLEST_INTERVAL, float(np.quantile(needed, level)))
 
 
-def _liver_costs(case: Case, model: Model, device: str) -> Floats | None:
-    """Lost Dice plus relative error of the volume at each of `LIVER_SHIFTS`."""
+def liver_costs(case: Case, model: Model, device: str = "cpu") -> Floats | None:
+    """Lost Dice plus relative error of the volume at each of `LIVER_SHIFTS`; None where no liver is found."""
     view = look(case.image, model, device)
     if view is None:
         return None
@@ -125,7 +147,10 @@ def _liver_costs(case: Case, model: Model, device: str) -> Floats | None:
     )
 
 
-def _voxels_of(case: Case, model: Model, liver_shift: float, device: str) -> Voxels | None:
+def voxels_of(case: Case, model: Model, liver_shift: float, device: str = "cpu") -> Voxels | None:
+    """What a case says about the lesion logit; None where no liver is found, or its lesions are not all known."""
+    if not case.lesions_known:
+        return None
     view = look(case.image, model, device)
     if view is None:
         return None
@@ -134,14 +159,14 @@ def _voxels_of(case: Case, model: Model, liver_shift: float, device: str) -> Vox
         return None
     true = resample(case.label, view.grid.shape, view.grid.affine, nearest=True).array
     lesion = np.equal(true, LESION)
-    return Voxels(view.lesion_logit[liver], lesion[liver], int(lesion.sum()), int(np.greater(true, 0).sum()))
+    return Voxels.of(view.lesion_logit[liver], lesion[liver], int(lesion.sum()), int(np.greater(true, 0).sum()))
 
 
 def _cost(case: Voxels, shift: float) -> float:
-    found = case.logit >= -shift
-    size, overlapping = int(found.sum()), int((found & case.lesion).sum())
+    first = int(np.searchsorted(case.logit, np.float32(-shift)))
+    size, overlapping = case.logit.size - first, int(case.lesion_from[first])
     lost = 1.0 - 2.0 * overlapping / max(1, size + case.true_lesion) if case.true_lesion else 0.0
-    load, true_load = 100.0 * size / found.size, 100.0 * case.true_lesion / max(1, case.true_liver)
+    load, true_load = 100.0 * size / case.logit.size, 100.0 * case.true_lesion / max(1, case.true_liver)
     return lost + abs(load - true_load) / (_LOAD_TOLERANCE + true_load)
 
 

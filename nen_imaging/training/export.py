@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 Weights = Mapping[str, "torch.Tensor"]
 
-CALIBRATION_LOADS = ((60, 15), (20, 50), (45, 70), (30, 5), (8, 35))  # percent, of synthetic lesions in held-out livers
-CALIBRATION_PATIENTS = 12  # digital ones, if the recipe trains with any
 LICENCE = "CC BY-NC-SA 4.0 (research, non-commercial)"
 _LICENCE_TEXT = """Weights in this folder: Creative Commons Attribution-NonCommercial-ShareAlike 4.0 International
 (https://creativecommons.org/licenses/by-nc-sa/4.0/legalcode).
@@ -210,7 +208,7 @@ def export_run(
     Without held-out patients nothing is calibrated or measured, and the card says so.
     """
     from nen_imaging.segmentation.infer import load_model
-    from nen_imaging.training.calibrate import fit, with_synthetic
+    from nen_imaging.training.calibrate import CALIBRATION_LOADS, CALIBRATION_PATIENTS, fit, with_synthetic
     from nen_imaging.training.data import held_out_cases, training_data
     from nen_imaging.training.digital import digital_cases, unseen
     from nen_imaging.training.evaluate import evaluate

@@ -41,7 +41,7 @@ def drawn(share: float, gap: float, rng: np.random.Generator) -> Voxels:
     """A liver in which lesions have a logit of gap / 2, parenchyma of - gap / 2, both with a deviation of 1.2."""
     lesion = rng.random(20_000) < share
     logit = np.where(lesion, gap / 2, -gap / 2) + rng.normal(0, 1.2, lesion.size)
-    return Voxels(logit.astype(np.float32), lesion, int(lesion.sum()), lesion.size)
+    return Voxels.of(logit.astype(np.float32), lesion, int(lesion.sum()), lesion.size)
 
 
 def test_the_calibration_finds_the_shift_that_was_hidden():
