@@ -121,6 +121,8 @@ REASONS: dict[str, ReasonKind] = {
     "liver.volume_implausible": _warns("The liver volume lies outside 600-6000 ml: look at `qc.png`."),
     "liver.fragmented": _warns("The liver mask had separate parts: look at `qc.png`."),
     "image.unlike_training": _warns("The image is unlike the network's training data: look at `qc.png`."),
+    "lesions.outside_liver": _warns("Lesions apart from the liver were left out: look at `qc.png`."),
+    "interval.uncalibrated": _warns("The load's interval holds less than the segmenter's errors: look at `qc.png`."),
     # uptake
     "pet.not_covering": _warns("The PET does not cover all of the liver; lesions outside are not evaluable."),
     "uptake.no_reference": _warns("No trustworthy reference organ; ratios and status are missing."),
