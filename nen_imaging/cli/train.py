@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nen_imaging.training.recipes import Recipe
 
 HELP = "train a bundle from labelled CT by a recipe"
 
@@ -14,6 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder that holds the recipe's sources")
     parser.add_argument("--out", type=Path, help="run folder: checkpoints, logs (default: runs/<name of the recipe>)")
     parser.add_argument("--network", choices=("liver", "lesion"), help="train this one only, export nothing")
+    parser.add_argument("--fold", type=int, metavar="N", help="without the patients of this fold of the recipe")
+    parser.add_argument("--join", action="store_true", help="no training: calibrate and join the bundles of all folds")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoints of the run folder")
     parser.add_argument("--start-from", metavar="BUNDLE", help="begin from this bundle's weights (`models list`)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -35,6 +41,10 @@ def run(arguments: argparse.Namespace) -> int:
     torch.set_num_threads(arguments.threads)
     recipe = load_recipe(arguments.recipe)
     folder = arguments.out or Path("runs") / recipe.name
+    if arguments.join:
+        return _join(recipe, folder, arguments)
+    if arguments.fold:
+        recipe, folder = recipe.for_fold(arguments.fold), folder / f"fold{arguments.fold}"
     device, note = choose_device(arguments.device)
     print(note or f"Training on {device}.")
     networks = (arguments.network,) if arguments.network else NETWORKS
@@ -47,9 +57,18 @@ def run(arguments: argparse.Namespace) -> int:
         start_from=find_bundle(arguments.start_from, shipped("models")) if arguments.start_from else None,
         device=device,
     )
-    if not arguments.network:
+    if not arguments.network and not arguments.fold:
         from nen_imaging.training.export import export_run
 
         bundle = export_run(recipe, checkpoints, arguments.data, arguments.models or folder / "models")
         print(f"Bundle {bundle.name} lies in {bundle.folder}.")
+    return ExitCode.ALL_MEASURED
+
+
+def _join(recipe: Recipe, folder: Path, arguments: argparse.Namespace) -> int:
+    from nen_imaging.contract import ExitCode
+    from nen_imaging.training.cross_validation import export_folds
+
+    folds, joined = export_folds(recipe, folder, arguments.data, arguments.models or folder / "models")
+    print(f"Bundles {', '.join(bundle.name for bundle in folds)} and {joined.name} lie in {joined.folder.parent}.")
     return ExitCode.ALL_MEASURED

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from nen_imaging.segmentation.bundle import Bundle
 from nen_imaging.segmentation.calibration import Calibration
@@ -24,11 +24,57 @@ from nen_imaging.training.calibrate import (
     with_synthetic,
 )
 from nen_imaging.training.cases import Case
-from nen_imaging.training.data import held_out_cases
+from nen_imaging.training.data import held_out_cases, training_data
 from nen_imaging.training.digital import digital_cases, unseen
-from nen_imaging.training.recipes import Recipe
+from nen_imaging.training.evaluate import evaluate
+from nen_imaging.training.export import Weights, load_weights, write_bundle
+from nen_imaging.training.recipes import Recipe, RecipeError
+from nen_imaging.training.train import NETWORKS
 
 T = TypeVar("T")
+
+
+def export_folds(
+    recipe: Recipe, run: Path, data: Path, models_dir: Path, *, report: Callable[[str], None] = print
+) -> tuple[list[Bundle], Bundle]:
+    """The bundles of all folds from `<run>/fold<N>`, and the bundle ``recipe.name`` that joins them.
+
+    The joined one has the mean of their weights, which began from the same ones and lie close together (Wortsman et
+    al., "Model soups", ICML 2022). It has learnt from every patient, so its card shows the figures of the folds.
+
+    Raises RecipeError where a fold is not trained yet.
+    """
+    folds = range(1, len(recipe.folds) + 1)
+    weights = [_weights_of(run / f"fold{number}") for number in folds]
+    recipes = [recipe.for_fold(number) for number in folds]
+    rows = [training_data(one, data) for one in recipes]
+    bundles = [
+        write_bundle(one, states, seen, models_dir) for one, states, seen in zip(recipes, weights, rows, strict=True)
+    ]
+    calibrations, joined = calibrate_folds(recipe, bundles, data, report=report)
+    results: list[dict[str, Any]] = []
+    for number, (one, states, seen, calibration) in enumerate(zip(recipes, weights, rows, calibrations, strict=True)):
+        bundle = write_bundle(one, states, seen, models_dir, calibration=calibration)
+        found = [evaluate(case, bundle) for case in held_out_cases(one, data)]
+        bundles[number] = write_bundle(one, states, seen, models_dir, calibration=calibration, results=found)
+        results += [{"fold": number + 1, **row} for row in found]
+        report(f"fold {number + 1}: written")
+    mean: dict[str, Weights] = {name: _mean([states[name] for states in weights]) for name in NETWORKS}
+    every = training_data(recipe, data)
+    return bundles, write_bundle(recipe, mean, every, models_dir, calibration=joined, results=results, default=True)
+
+
+def _weights_of(run: Path) -> dict[str, Weights]:
+    paths: dict[str, Path] = {name: run / name / "checkpoint.pt" for name in NETWORKS}
+    if missing := [str(path) for path in paths.values() if not path.is_file()]:
+        raise RecipeError(f"There is no {missing[0]}: train every fold first (`nen-imaging train ... --fold N`).")
+    return {name: load_weights(path) for name, path in paths.items()}
+
+
+def _mean(states: Sequence[Weights]) -> Weights:
+    import torch
+
+    return {key: torch.stack([state[key].float() for state in states]).mean(dim=0) for key in states[0]}
 
 
 def calibrate_folds(

@@ -9,11 +9,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nen_imaging.segmentation.preprocess import InputScaling
+from nen_imaging.stage import StageError
 
 PLAIN_CONTRAST_HU = -35.0
 
 
-class RecipeError(ValueError):
+class RecipeError(StageError):
     """A recipe cannot be read, or a key of it is wrong."""
 
 

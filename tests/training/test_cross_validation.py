@@ -1,0 +1,62 @@
+"""Folds by patient: each run is judged on patients that neither its weights nor its calibration has seen."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from nen_imaging.cli.main import main
+from nen_imaging.contract import ExitCode
+from nen_imaging.segmentation.bundle import find_bundle, load_registry
+from nen_imaging.segmentation.infer import read_weights
+from nen_imaging.training import cross_validation
+from nen_imaging.training.cross_validation import calibrate_folds
+from nen_imaging.training.recipes import RecipeError
+
+
+@pytest.fixture
+def folds(recipe):
+    """Patients A and B, each held out once."""
+    return recipe.model_copy(update={"folds": [["A"], ["B"]], "held_out": []})
+
+
+def test_a_fold_leaves_its_patients_out(folds):
+    assert folds.for_fold(2).held_out == ["B"]
+    assert folds.for_fold(2).name.endswith("_fold2")
+    with pytest.raises(RecipeError, match="has 2 folds; there is no fold 3"):
+        folds.for_fold(3)
+
+
+def test_every_fold_and_then_all_of_them_joined(data, folds, tmp_path, capsys):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(folds.model_dump(mode="json")))
+    command = ["train", str(path), "--data", str(data), "--out", str(tmp_path / "run"), "--device", "cpu"]
+    assert main([*command, "--join"]) == ExitCode.USAGE
+    assert "train every fold first" in capsys.readouterr().err
+    assert [main([*command, "--fold", str(number)]) for number in (1, 2)] == [0, 0]
+    assert main([*command, "--join"]) == 0
+    models = tmp_path / "run" / "models"
+    assert len(load_registry(models)) == 3
+    first, second, joined = (find_bundle(name, models) for name in (*(f"{folds.name}_fold{n}" for n in (1, 2)), None))
+    assert (first.metadata["seen_patients"], first.metadata["held_out_patients"]) == (["B"], ["A"])
+    assert (joined.name, joined.metadata["seen_patients"]) == (folds.name, ["A", "B"])
+    assert {row["fold"] for row in joined.metadata["results_on_held_out_patients"]} == {1, 2}
+    weights = [read_weights(bundle, "lesion") for bundle in (first, second, joined)]
+    for key, value in weights[2].items():
+        assert value == pytest.approx((weights[0][key] + weights[1][key]) / 2, abs=2e-3)
+
+
+def test_a_fold_is_calibrated_by_the_others(data, folds, monkeypatch):
+    """Whatever a fold's own patients say, its calibration stays; theirs changes."""
+    seen = []
+    monkeypatch.setattr(cross_validation, "voxels_of", lambda case, _model, _shift: case.patient)
+    monkeypatch.setattr(cross_validation, "liver_costs", lambda _case, _model: None)
+    monkeypatch.setattr(cross_validation, "load_model", lambda bundle: bundle)
+
+    def fit(cases):
+        seen.append(set(cases))
+        return cross_validation.Calibration()
+
+    monkeypatch.setattr(cross_validation, "fit_lesions", fit)
+    calibrate_folds(folds, ["first", "second"], data, report=lambda _: None)
+    assert seen == [{"B"}, {"A"}, {"A", "B"}]
