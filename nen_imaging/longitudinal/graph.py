@@ -178,8 +178,12 @@ class _Follower:
             return f"{diameter:.0f} mm is below {smallest:.0f} mm"
         if lesion.key in near:
             return "it lies beside a lesion that was there before"
-        if not any(_mostly(lesion, earlier.imaged & earlier.liver) for earlier in trusted):
+        imaged = [earlier for earlier in trusted if _mostly(lesion, earlier.imaged)]
+        as_liver = [earlier for earlier in imaged if _mostly(lesion, earlier.imaged & earlier.liver)]
+        if not as_liver:
             return "its place was not seen as liver before"
+        if len(as_liver) < _MOST_OF_IT * len(imaged):
+            return f"its place was seen as liver at {len(as_liver)} of {len(imaged)} stagings before"
         return ""
 
     def _report(self, pairs: Sequence[tuple[Lesion, Lesion]], back: set[tuple[str, int]], staging: str) -> None:

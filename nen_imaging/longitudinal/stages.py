@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nen_imaging.longitudinal.follow import FollowedPatient, ScannedStaging
     from nen_imaging.longitudinal.graph import ReaderLink
 
-VERSION = 2
+VERSION = 3
 
 
 def _follow(call: StageCall) -> Outcome:

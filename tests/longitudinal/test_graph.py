@@ -68,6 +68,18 @@ def test_a_lesion_where_nothing_was_imaged_before_is_not_surely_new():
     assert "not seen as liver before" in event(history, B, "new?").text
 
 
+def test_one_staging_that_took_a_neighbour_for_liver_does_not_make_a_lesion_there_new():
+    """Beside the liver on most dates; fluid in the stomach, once called liver, is later called a lesion."""
+    place = ball(D, 2, FAR, 20)
+    elsewhere = np.ones(np.prod(SHAPE), bool)
+    elsewhere[place.voxels] = False
+    stagings = [replace(staging(when, ball(when, 1, LEFT, 20)), liver=elsewhere) for when in (A, B)]
+    stagings += [staging(C, ball(C, 1, LEFT, 20)), staging(D, ball(D, 1, LEFT, 20), place)]
+    found = event(follow_lesions(stagings, LIMITS), D, "new?")
+    assert "seen as liver at 1 of 3 stagings before" in found.text
+    assert event(follow_lesions(stagings[1:], LIMITS), D, "new").counted
+
+
 def test_a_probable_cyst_is_not_counted_as_new():
     later = staging(B, ball(B, 1, LEFT, 20), ball(B, 2, FAR, 20, cyst=True))
     history = follow_lesions([staging(A, ball(A, 1, LEFT, 20)), later], LIMITS)
