@@ -11,37 +11,39 @@
         models/{liver,lesion}.safetensors
         docs/README.md                 model card
 
-Nothing is ever downloaded.
+That is a bundle of the kind `networks`. Of the other kinds (`kinds/`) `monai` is any MONAI bundle, and `command` and
+`ensemble` hold little more than the two files in `configs/`. Nothing is ever downloaded.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from nen_imaging.segmentation.bundle_folder import INFERENCE as INFERENCE
+from nen_imaging.segmentation.bundle_folder import METADATA as METADATA
+from nen_imaging.segmentation.bundle_folder import BundleError as BundleError
+from nen_imaging.segmentation.bundle_folder import (
+    KindName,
+    Settings,
+    deciding_files,
+    kind_of,
+    parse_settings,
+    read_json,
+)
 from nen_imaging.segmentation.calibration import Calibration
 from nen_imaging.segmentation.preprocess import InputScaling
 
 REGISTRY = "registry.yaml"
-INFERENCE = "configs/inference.json"
-METADATA = "configs/metadata.json"
 
 
-class BundleError(RuntimeError):
-    """A bundle is missing, incomplete or not what the registry says."""
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
-
-
-class NetworkInference(_Part):
+class NetworkInference(Settings):
     """One network of a bundle: its MONAI definition, its weights and the grid it works on."""
 
     network_def: dict[str, Any] = Field(description="`_target_` below monai.networks.nets, and its arguments")
@@ -50,7 +52,7 @@ class NetworkInference(_Part):
     patch: tuple[int, int, int]
 
 
-class Inference(_Part):
+class Inference(Settings):
     """The content of `configs/inference.json`."""
 
     orientation: str = "LPS"
@@ -61,9 +63,20 @@ class Inference(_Part):
     calibration: Calibration = Calibration()
 
 
+class EnsembleMembers(Settings):
+    """The content of `configs/inference.json` of an ensemble: bundles of the same registry, none an ensemble itself."""
+
+    kind: Literal["ensemble"]
+    members: tuple[str, ...] = Field(min_length=2)
+
+
 @dataclass(frozen=True)
 class Bundle:
-    """A registered bundle; ``sha256`` is one digest over the checksums of all its files that decide a number."""
+    """A registered bundle.
+
+    ``sha256`` is one digest over all that decides a number: the checksums of its files, the ``version`` of the program
+    that it calls (as it was when the bundle was registered), the digests of its ``members``.
+    """
 
     name: str
     folder: Path
@@ -72,6 +85,9 @@ class Bundle:
     metadata: dict[str, Any]
     files: dict[str, str]
     default: bool = False
+    kind: KindName = "networks"
+    version: str = ""
+    members: tuple[Bundle, ...] = ()
 
 
 class _Entry(BaseModel):
@@ -81,6 +97,8 @@ class _Entry(BaseModel):
     folder: str
     licence: str
     default: bool = False
+    kind: KindName = "networks"
+    version: str = ""
     sha256: dict[str, str]
 
 
@@ -89,14 +107,7 @@ def load_registry(models_dir: Path) -> list[Bundle]:
 
     Raises BundleError if the registry or a bundle's metadata is missing or malformed.
     """
-    bundles = []
-    for entry in _entries(models_dir):
-        folder = models_dir / entry.folder
-        text = "\n".join(f"{name} {digest}" for name, digest in sorted(entry.sha256.items()))
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        metadata = _json(folder / METADATA)
-        bundles.append(Bundle(entry.name, folder, digest, entry.licence, metadata, entry.sha256, entry.default))
-    return bundles
+    return _bundles(models_dir, _entries(models_dir))
 
 
 def find_bundle(name: str | None, models_dir: Path) -> Bundle:
@@ -128,33 +139,27 @@ def verify(bundle: Bundle) -> None:
 def read_inference(bundle: Bundle) -> Inference:
     """How a bundle is run; BundleError names the key that is wrong."""
     path = bundle.folder / INFERENCE
-    try:
-        return Inference.model_validate(_json(path))
-    except ValidationError as error:
-        lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
-        raise BundleError(f"{path}: " + "; ".join(lines)) from None
+    return parse_settings(path, {key: value for key, value in read_json(path).items() if key != "kind"}, Inference)
 
 
-def register_bundle(models_dir: Path, folder: Path, *, name: str, licence: str, default: bool = False) -> Bundle:
+def candidate(models_dir: Path, folder: Path, *, name: str, licence: str) -> Bundle:
+    """A bundle folder of ``models_dir`` as it would be registered; BundleError where that cannot be."""
+    entries = _entries(models_dir, missing_ok=True)
+    return _bundles(models_dir, _with_entry(entries, _entry(models_dir, folder, name, licence)))[-1]
+
+
+def register_bundle(
+    models_dir: Path, folder: Path, *, name: str, licence: str, default: bool = False, version: str = ""
+) -> Bundle:
     """Write a bundle folder of ``models_dir`` into the registry with its checksums, in place of one of its name.
 
     The first bundle of a registry becomes its default.
     """
-    files = [INFERENCE, *sorted(path.relative_to(folder).as_posix() for path in folder.glob("models/*.safetensors"))]
-    checksums = {file: _sha256(folder / file) for file in files}
-    others = [entry for entry in _entries(models_dir, missing_ok=True) if entry.name != name]
-    default = default or not any(entry.default for entry in others)
-    if default:
-        others = [entry.model_copy(update={"default": False}) for entry in others]
-    entry = _Entry(
-        name=name,
-        folder=folder.relative_to(models_dir).as_posix(),
-        licence=licence,
-        default=default,
-        sha256=checksums,
-    )
-    _write_entries(models_dir, [*others, entry])
-    return find_bundle(name, models_dir)
+    entry = _entry(models_dir, folder, name, licence).model_copy(update={"default": default, "version": version})
+    entries = _with_entry(_entries(models_dir, missing_ok=True), entry)
+    bundles = _bundles(models_dir, entries)
+    _write_entries(models_dir, entries)
+    return bundles[-1]
 
 
 def unregister_bundle(models_dir: Path, name: str) -> Bundle:
@@ -162,8 +167,77 @@ def unregister_bundle(models_dir: Path, name: str) -> Bundle:
     bundle = find_bundle(name, models_dir)
     if bundle.default and len(load_registry(models_dir)) > 1:
         raise BundleError(f"{name} is the default bundle; make another one the default first.")
+    for other in load_registry(models_dir):
+        if name in (member.name for member in other.members):
+            raise BundleError(f"{name} is a member of the ensemble {other.name}; remove that first.")
     _write_entries(models_dir, [entry for entry in _entries(models_dir) if entry.name != name])
     return bundle
+
+
+def _bundles(models_dir: Path, entries: Sequence[_Entry]) -> list[Bundle]:
+    """The bundles of a registry; an ensemble's digest and metadata stand for its members too."""
+    bundles = [_bundle(models_dir, entry) for entry in entries]
+    return [_with_members(bundle, bundles) if bundle.kind == "ensemble" else bundle for bundle in bundles]
+
+
+def _bundle(models_dir: Path, entry: _Entry) -> Bundle:
+    folder = models_dir / entry.folder
+    lines = [f"{name} {digest}" for name, digest in sorted(entry.sha256.items())]
+    return Bundle(
+        name=entry.name,
+        folder=folder,
+        sha256=_digest([*lines, f"version {entry.version}"] if entry.version else lines),
+        licence=entry.licence,
+        metadata=read_json(folder / METADATA),
+        files=entry.sha256,
+        default=entry.default,
+        kind=entry.kind,
+        version=entry.version,
+    )
+
+
+def _with_members(ensemble: Bundle, bundles: Sequence[Bundle]) -> Bundle:
+    path = ensemble.folder / INFERENCE
+    names = parse_settings(path, read_json(path), EnsembleMembers).members
+    known = {bundle.name: bundle for bundle in bundles if bundle.kind != "ensemble"}
+    for name in names:
+        if name not in known:
+            nested = any(bundle.name == name for bundle in bundles)
+            what = "is an ensemble itself" if nested else "is not registered"
+            raise BundleError(f"{path}: members: {name!r} {what}; name single bundles: {', '.join(known) or 'none'}.")
+    if len(set(names)) < len(names):
+        raise BundleError(f"{path}: members: {', '.join(names)} name a bundle twice; name each once.")
+    members = tuple(known[name] for name in names)
+    learnt = {
+        key: [one for member in members for one in member.metadata.get(key, ())]
+        for key in ("seen_patients", "training_data")
+    }
+    digest = _digest([ensemble.sha256, *(f"{member.name} {member.sha256}" for member in members)])
+    return replace(ensemble, sha256=digest, members=members, metadata={**ensemble.metadata, **learnt})
+
+
+def _digest(lines: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _entry(models_dir: Path, folder: Path, name: str, licence: str) -> _Entry:
+    kind = kind_of(folder)
+    return _Entry(
+        name=name,
+        folder=folder.relative_to(models_dir).as_posix(),
+        licence=licence,
+        kind=kind,
+        sha256={file: _sha256(folder / file) for file in deciding_files(folder, kind)},
+    )
+
+
+def _with_entry(entries: Sequence[_Entry], entry: _Entry) -> list[_Entry]:
+    """The entries with a new last one in place of its namesake; exactly one is the default."""
+    others = [other for other in entries if other.name != entry.name]
+    if entry.default or not any(other.default for other in others):
+        entry = entry.model_copy(update={"default": True})
+        others = [other.model_copy(update={"default": False}) for other in others]
+    return [*others, entry]
 
 
 def _entries(models_dir: Path, *, missing_ok: bool = False) -> list[_Entry]:
@@ -179,20 +253,10 @@ def _entries(models_dir: Path, *, missing_ok: bool = False) -> list[_Entry]:
 
 def _write_entries(models_dir: Path, entries: list[_Entry]) -> None:
     path = models_dir / REGISTRY
-    content = {"bundles": [entry.model_dump(mode="json") for entry in entries]}
+    content = {"bundles": [entry.model_dump(mode="json", exclude_defaults=True) for entry in entries]}
     temporary = path.with_suffix(".tmp")
     temporary.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
     temporary.replace(path)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{path} of a registered bundle cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise BundleError(f"{path} must hold a JSON object, found {type(content).__name__}.")
-    return content
 
 
 def _sha256(path: Path) -> str:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from nen_imaging.segmentation import infer, segment, two_stage
+from nen_imaging.segmentation import infer, two_stage
 from nen_imaging.segmentation.calibration import Calibration
 from nen_imaging.segmentation.infer import load_model
+from nen_imaging.segmentation.kinds import networks
 from nen_imaging.segmentation.segment import segment_volume
 from nen_imaging.stage import StageError
 from nen_imaging.training.export import random_bundle
@@ -93,7 +94,7 @@ def test_the_bundles_calibration_decides_liver_and_lesions(torso, tiny_bundle, m
     def voxels(**calibration):
         inference = load_model(tiny_bundle).inference
         changed = inference.model_copy(update={"calibration": Calibration(**calibration)})
-        monkeypatch.setattr(segment, "load_model", lambda bundle: replace(load_model(bundle), inference=changed))
+        monkeypatch.setattr(networks, "load_model", lambda bundle: replace(load_model(bundle), inference=changed))
         labels = segment_volume(torso, tiny_bundle, device="cpu").labels.array
         return int((labels > 0).sum()), int((labels == 2).sum())
 
@@ -122,7 +123,7 @@ def test_out_of_memory_on_the_gpu_falls_back_to_the_cpu(torso, tiny_bundle, monk
             raise torch.cuda.OutOfMemoryError("a stand-in for a full GPU")
         return infer.predict(network, channels, patch, overlap, device)
 
-    monkeypatch.setattr(segment, "choose_device", lambda _: ("cuda", ""))
+    monkeypatch.setattr(networks, "choose_device", lambda _: ("cuda", ""))
     monkeypatch.setattr(two_stage, "predict", predict)
     found = segment_volume(torso, tiny_bundle, device="auto")
     assert asked == ["cuda", "cpu", "cpu"]
