@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -43,16 +44,44 @@ def build_network(definition: Mapping[str, Any]) -> torch.nn.Module:
 
 def load_model(bundle: Bundle) -> Model:
     """Verify a bundle and load its networks onto the CPU; a bundle loaded before is not read again."""
-    if bundle.sha256 not in _LOADED:
+    return load_once(bundle, "", lambda: _load(bundle))
+
+
+def load_once(bundle: Bundle, variant: str, load: Callable[[], T]) -> T:
+    """What was loaded for a bundle before, or else load it now, once the bundle is verified.
+
+    What belongs to other bundles is dropped, but for those that are used together (see `used_together`): it would only
+    cost memory.
+    """
+    key = (bundle.sha256, variant)
+    if key not in _LOADED:
         verify(bundle)
-        inference = read_inference(bundle)
-        liver, lesion = (_load_network(bundle, name, getattr(inference, name)) for name in ("liver", "lesion"))
-        _LOADED.clear()  # one at a time: a second one would only cost memory
-        _LOADED[bundle.sha256] = Model(inference, liver, lesion)
-    return _LOADED[bundle.sha256]
+        loaded = load()
+        for other in [other for other in _LOADED if other[0] not in _TOGETHER]:
+            del _LOADED[other]
+        _LOADED[key] = loaded
+    return _LOADED[key]
 
 
-_LOADED: dict[str, Model] = {}
+@contextmanager
+def used_together(bundles: Iterable[Bundle]) -> Iterator[None]:
+    """While this lasts, loading one of these bundles leaves the others in memory."""
+    added = {bundle.sha256 for bundle in bundles} - _TOGETHER
+    _TOGETHER.update(added)
+    try:
+        yield
+    finally:
+        _TOGETHER.difference_update(added)
+
+
+_LOADED: dict[tuple[str, str], Any] = {}
+_TOGETHER: set[str] = set()
+
+
+def _load(bundle: Bundle) -> Model:
+    inference = read_inference(bundle)
+    liver, lesion = (_load_network(bundle, name, getattr(inference, name)) for name in ("liver", "lesion"))
+    return Model(inference, liver, lesion)
 
 
 def read_weights(bundle: Bundle, name: Literal["liver", "lesion"]) -> dict[str, torch.Tensor]:

@@ -26,11 +26,14 @@ def _segment(call: StageCall) -> Outcome:
     write_json(call.folder / "uncertainty.json", spread)
     draw_qc(call.folder / "qc.png", ct, found.labels, lines=_lines(found.member_loads_percent, found.flags))
     facts: dict[str, Any] = {"model": bundle.name, "model_sha256": bundle.sha256, "device": found.device_used}
+    facts |= {"model_program": bundle.version} if bundle.version else {}
     return Outcome(list(found.reasons), facts | ({"device_note": found.device_note} if found.device_note else {}))
 
 
 def _lines(loads: tuple[float, ...], flags: tuple[str, ...]) -> list[str]:
-    head = f"Load {loads[0]:.1f} % (at other thresholds {min(loads):.1f} to {max(loads):.1f} %)"
+    head = f"Load {loads[0]:.1f} %"
+    if len(loads) > 1:
+        head += f" (at other thresholds {min(loads):.1f} to {max(loads):.1f} %)"
     return [head, *([f"Flags: {', '.join(flags)}"] if flags else [])]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from nen_imaging.segmentation.bundle import Bundle
-from nen_imaging.segmentation.kinds import networks
+from nen_imaging.segmentation.kinds import command, ensemble, monai_bundle, networks
 from nen_imaging.segmentation.result import Segmentation
 from nen_imaging.volume import Volume
 
@@ -23,4 +23,7 @@ class Kind(Protocol):
 
 KINDS: Mapping[str, Kind] = {
     "networks": networks,
+    "monai": monai_bundle,
+    "command": command,
+    "ensemble": ensemble,
 }
