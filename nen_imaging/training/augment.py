@@ -94,6 +94,8 @@ def draw_patch(
 
     centre = _draw_centre(variant, rng, with_prior=with_prior)
     hu, liver, lesion = _deformed(variant, centre, recipe, rng)
+    if not with_prior:
+        hu, liver, lesion = _cut(hu, liver, lesion, rng)
     hu, reference = _degraded(hu, variant.reference_hu, recipe.spacing_mm, rng)
     target = torch.stack([liver > 0.5, lesion > 0.5]).float()
     weight = torch.ones_like(target)
@@ -151,6 +153,20 @@ def _deformed(
     grid = ((2 * source + 1) / size - 1).flip(-1)[None]  # grid_sample's order is (k, j, i)
     sampled = torch.nn.functional.grid_sample(stack, grid, padding_mode="zeros", align_corners=False)[0]
     return sampled[0] + AIR_HU, sampled[1], sampled[2]
+
+
+def _cut(
+    hu: torch.Tensor, liver: torch.Tensor, lesion: torch.Tensor, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Air beyond a part of the patch: a chest, a pelvis or a part of the liver alone in view, as many scans show it."""
+    kept = hu.new_zeros(hu.shape)
+    box = []
+    for length, chance, shortest in zip(hu.shape, (0.1, 0.1, 0.35), (0.5, 0.5, 0.2), strict=True):
+        size = length if rng.random() > chance else int(length * rng.uniform(shortest, 1.0))
+        first = int(rng.integers(length - size + 1))
+        box.append(slice(first, first + size))
+    kept[tuple(box)] = 1.0
+    return (hu - AIR_HU) * kept + AIR_HU, liver * kept, lesion * kept
 
 
 def _needed_part(source: torch.Tensor, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], torch.Tensor]:
