@@ -37,8 +37,8 @@ class LabelledCt:
 class Case:
     """One case of a data set, not yet read.
 
-    ``name`` is the data set's own number or name. ``known_as`` are names of the patient and scan elsewhere: by them one
-    finds out whether a network was trained on it. Where ``lesions_labelled`` is false the truth has no lesions because
+    ``name`` is the data set's own number or name. ``known_as`` are names of the scan elsewhere, and as the last one the
+    patient's: by them one finds out whether a network was trained on it. Where ``lesions_labelled`` is false the truth has no lesions because
     nobody drew them, not because there are none. ``variant`` is one of `validation.VARIANTS`, or none.
     """
 
@@ -49,6 +49,11 @@ class Case:
     lesions_labelled: bool = True
     whole_liver: bool = True
     variant: str = ""
+
+    @property
+    def patient(self) -> str:
+        """Who it is of: the same name in every data set that holds scans of the same person, as far as is known."""
+        return self.known_as[-1] if self.known_as else self.name
 
 
 def grid_in_words(labels: Volume) -> str:

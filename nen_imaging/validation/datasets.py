@@ -30,6 +30,8 @@ from nen_imaging.validation.readers import (
 
 LITS_OF_IRCADB = 27
 """Case k of 3D-IRCADb-01 is case 27 + k of LiTS (proven mask by mask for 1 to 19)."""
+LITS_PATIENTS = {"lits_p01": (0, 1), "lits_p06_10": (6, 7, 8, 9, 10)}
+"""Scans of LiTS that are of one patient, as they look; every other scan counts as a patient of its own."""
 MSD_LABELS = {"0": "background", "1": "liver", "2": "cancer"}
 Paths = dict[int, Path]
 _TRUE, _FALSE = ("", "yes", "true", "1"), ("no", "false", "0")
@@ -120,7 +122,7 @@ def _ircadb(root: Path) -> list[Case]:
             str(number),
             partial(read_ircadb, path, part),
             _content(path),
-            known_as=(f"3D-IRCADb-01 #{number}", f"LiTS {LITS_OF_IRCADB + number}"),
+            known_as=_lits_names(LITS_OF_IRCADB + number),
         )
         for number, (path, part) in sorted(found.items())
     ]
@@ -216,9 +218,12 @@ def _numbered(folder: Path, pattern: str) -> Paths:
     return found
 
 
-def _lits_names(number: int) -> tuple[str, ...]:
+def _lits_names(number: int) -> tuple[str, str]:
+    """A scan of LiTS and its patient, who is named after 3D-IRCADb-01 where it comes from there."""
     of_ircadb = number - LITS_OF_IRCADB
-    return (f"LiTS {number}", *([f"3D-IRCADb-01 #{of_ircadb}"] if 1 <= of_ircadb <= 20 else []))
+    shared = [patient for patient, scans in LITS_PATIENTS.items() if number in scans]
+    own = f"3D-IRCADb-01 #{of_ircadb}" if 1 <= of_ircadb <= 20 else f"lits_p{number:02d}"
+    return f"LiTS {number}", shared[0] if shared else own
 
 
 def _content(path: Path) -> tuple[Path, ...]:

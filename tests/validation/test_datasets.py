@@ -119,11 +119,24 @@ def test_msd_of_another_task_is_refused(tmp_path):
         find_cases("msd", tmp_path)
 
 
+def test_one_patient_has_one_name_in_every_data_set(tmp_path):
+    """As in the index of the labelled cases that the shipped bundle learnt from."""
+    for number in (0, 1, 5, 6, 10, 27, 28, 47, 48, 130):
+        as_msd(tmp_path / "msd", number, CT, TRUTH)
+    as_ircadb(tmp_path / "ircadb", 1, CT, TRUTH)
+    patients = {case.name: case.patient for case in find_cases("msd", tmp_path / "msd")}
+    assert patients["0"] == patients["1"] == "lits_p01"
+    assert patients["6"] == patients["10"] == "lits_p06_10"
+    assert patients["28"] == the_only_case("ircadb", tmp_path / "ircadb").patient == "3D-IRCADb-01 #1"
+    assert patients["47"] == "3D-IRCADb-01 #20"
+    assert [patients[name] for name in ("5", "27", "48", "130")] == ["lits_p05", "lits_p27", "lits_p48", "lits_p130"]
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_ircadb(tmp_path, packed):
     as_ircadb(tmp_path, 17, CT, TRUTH, packed=packed)
     case = the_only_case("ircadb", tmp_path)
-    assert (case.name, case.known_as) == ("17", ("3D-IRCADb-01 #17", "LiTS 44"))
+    assert (case.name, case.known_as) == ("17", ("LiTS 44", "3D-IRCADb-01 #17"))
     assert_same(case.read())
 
 

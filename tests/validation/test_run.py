@@ -21,7 +21,7 @@ from nen_imaging.stage import StageError, exclusive_lock, read_record
 from nen_imaging.training.export import random_bundle
 from nen_imaging.validation.datasets import find_cases
 from nen_imaging.validation.pairs import score_pairs
-from nen_imaging.validation.run import Validation, run_cases
+from nen_imaging.validation.run import Validation, run_cases, seen_names
 from nen_imaging.validation.variants import varied
 from nen_imaging.volume import read_nifti, require_same_grid, write_nifti
 from tests.validation.layouts import as_ircadb, as_lits, as_msd, as_tcia, body
@@ -141,6 +141,17 @@ def test_each_case_goes_to_the_bundle_that_held_its_patient_out(tmp_path, valida
     assert models.keys() == {"1", "2", "4"}
     assert (models["1"], models["2"]) == ("b", "a")
     assert results[2].problem == "Every one of the bundles has learnt from this patient. (case.seen)"
+
+
+def test_a_bundle_that_learnt_one_scan_of_a_patient_has_seen_the_others(tmp_path, validation, bundle):
+    rows = [{"case": "lits6", "patient": "lits_p06_10"}]
+    learnt = replace(bundle, name="learnt", metadata={"training_data": rows})
+    held_out = replace(bundle, name="held out", metadata={"held_out_patients": ["lits_p06_10"]})
+    other = replace(bundle, name="other", metadata={})
+    chosen = replace(validation, bundles=(learnt, other, held_out))
+    first, ninth, eleventh = find_cases("msd", lay_out(tmp_path / "msd", 6, 9, 11))
+    assert [bool(seen_names(learnt) & set(case.known_as)) for case in (first, ninth, eleventh)] == [True, True, False]
+    assert chosen.bundle_of(ninth).name == "held out"
 
 
 def test_another_variant_is_segmented_again(tmp_path, validation, network):
