@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from nen_imaging.segmentation.preprocess import AIR_HU, InputScaling, lesion_cha
 from nen_imaging.training.cases import LESION, Case, parenchyma_hu
 from nen_imaging.training.lesions import add_lesions, smooth_noise
 from nen_imaging.training.recipes import LesionRecipe, NetworkRecipe
+from nen_imaging.training.transplant import Donated, transplant
 
 if TYPE_CHECKING:
     import torch
@@ -33,11 +35,15 @@ class Variant:
     liver_voxels: NDArray[np.intp]
 
 
-def make_variant(case: Case, recipe: LesionRecipe, rng: np.random.Generator) -> Variant:
-    """Lesions are added to a share of the real ones and to more of the livers without."""
+def make_variant(
+    case: Case, recipe: LesionRecipe, rng: np.random.Generator, donors: Sequence[Sequence[Donated]] = ()
+) -> Variant:
+    """Lesions are added to a share of the real ones and to more of the livers without: synthetic or transplanted."""
     hu, label = case.image.array.astype(np.float32), case.label.array.astype(np.uint8)
     share = recipe.share if case.has_lesions else min(1.0, recipe.share + 0.2)
-    if rng.random() < share:
+    if donors and rng.random() < recipe.transplanted_share:
+        hu, label = transplant(hu, label, case.image.spacing_mm, donors, rng)
+    elif rng.random() < share:
         hu, label = add_lesions(hu, label, case.image.spacing_mm, rng, recipe)
     if rng.random() < recipe.phase_share:
         hu = change_phase(hu, label, rng, recipe)

@@ -15,7 +15,10 @@ LIVER, LESION = 1, 2
 
 @dataclass(frozen=True)
 class Case:
-    """One labelled CT in memory, axes LPS: HU as int16, label 0, 1 liver, 2 lesion as uint8."""
+    """One labelled CT in memory, axes LPS: HU as int16, label 0, 1 liver, 2 lesion as uint8.
+
+    ``painted``: a digital patient, whose lesions are no real ones.
+    """
 
     name: str
     patient: str
@@ -24,6 +27,7 @@ class Case:
     lesions_known: bool
     weight: float = 1.0
     licence: str = "not stated"
+    painted: bool = False
 
     @property
     def has_lesions(self) -> bool:

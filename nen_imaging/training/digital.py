@@ -33,4 +33,4 @@ def digital_cases(recipe: DigitalRecipe, spacing_mm: float) -> Iterator[Case]:
         image = scanned.ct.with_array(np.asarray(scanned.ct.array).round().astype(np.int16)).oriented(ORIENTATION)
         label = scanned.labels.with_array(scanned.labels.array.astype(np.uint8)).oriented(ORIENTATION)
         name = f"digital{seed}"
-        yield Case(name, name, image, label, True, recipe.weight, "made by this project")
+        yield Case(name, name, image, label, True, recipe.weight, "made by this project", painted=True)

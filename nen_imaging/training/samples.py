@@ -10,6 +10,7 @@ from nen_imaging.training.augment import Variant, draw_patch, make_variant
 from nen_imaging.training.cases import Case
 from nen_imaging.training.data import NetworkName
 from nen_imaging.training.recipes import NetworkRecipe, Recipe
+from nen_imaging.training.transplant import lesions_of
 
 _IN_TURN = 6  # variants in memory
 
@@ -27,6 +28,7 @@ class StepSamples:
         self.network = network
         weights = np.array([case.weight * (2.0 if case.has_lesions else 1.0) for case in cases])
         self._chances = weights / weights.sum()
+        self._donors = [lesions for case in cases if not case.painted and (lesions := lesions_of(case))]
         self._variants: dict[int, Variant] = {}
 
     def __len__(self) -> int:
@@ -51,5 +53,5 @@ class StepSamples:
             rng = np.random.default_rng([self.recipe.seed, self.network == "lesion", number, 0])
             case = self.cases[int(rng.choice(len(self.cases), p=self._chances))]
             hardness = self._network_recipe.hardness(number * self._network_recipe.patches_per_variant)
-            self._variants[number] = make_variant(case, self.recipe.lesions.at(hardness), rng)
+            self._variants[number] = make_variant(case, self.recipe.lesions.at(hardness), rng, self._donors)
         return self._variants[number]
