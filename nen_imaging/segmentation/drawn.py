@@ -84,7 +84,8 @@ def segmentation_of(
         reasons.insert(0, TRUNCATED)
     apart_ml = int((lesion[box] & ~organ).sum()) * image.voxel_volume_ml
     if apart_ml:
-        reasons.append(Reason("lesions.outside_liver", f"{apart_ml:.2g} ml of lesion lie apart from the liver."))
+        volume = f"{apart_ml:.1f}" if apart_ml >= 0.1 else "Less than 0.1"
+        reasons.append(Reason("lesions.outside_liver", f"{volume} ml of lesion lie apart from the liver."))
     turned = on_grid_of(ct, Volume(labels, image.affine))
     probability = turned.with_array(np.where(turned.array == LESION, 255, 0).astype(np.uint8))
     load = percent(int(inside.sum()) / int(organ.sum()))

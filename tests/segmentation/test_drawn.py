@@ -50,12 +50,12 @@ def test_a_lesion_apart_from_the_liver_is_left_out_and_that_is_said(liver):
     found = segmented(liver, box(slice(34, 38)) | box(slice(12, 14)))
     np.testing.assert_array_equal(found.labels.array == 2, box(slice(12, 14)))
     (said,) = [reason for reason in found.reasons if reason.code == "lesions.outside_liver"]
-    assert "0.97 ml" in said.text  # 4 x 3 x 3 voxels
+    assert said.text.startswith("1.0 ml")  # 4 x 3 x 3 voxels
 
 
 def test_a_speck_of_liver_far_away_is_dropped_a_second_part_stays_and_is_flagged(liver):
     speck, part = box(slice(34, 36)), box(slice(33, 38), slice(10, 30), slice(10, 30))
-    np.testing.assert_array_equal(segmented(liver | speck, ~IMAGE.array.astype(bool) & False).labels.array > 0, liver)
+    np.testing.assert_array_equal(segmented(liver | speck, np.zeros(IMAGE.shape, bool)).labels.array > 0, liver)
     found = segmented(liver | part, box(slice(12, 14)))
     np.testing.assert_array_equal(found.labels.array > 0, liver | part)
     assert "liver.fragmented" in found.flags
