@@ -41,6 +41,7 @@ from nen_imaging.segmentation.calibration import Calibration
 from nen_imaging.segmentation.preprocess import InputScaling
 
 REGISTRY = "registry.yaml"
+LEARNT = {"seen_patients": str, "training_data": dict}
 
 
 class NetworkInference(Settings):
@@ -188,12 +189,22 @@ def _bundle(models_dir: Path, entry: _Entry) -> Bundle:
         folder=folder,
         sha256=_digest([*lines, f"version {entry.version}"] if entry.version else lines),
         licence=entry.licence,
-        metadata=read_json(folder / METADATA),
+        metadata=_metadata(folder / METADATA),
         files=entry.sha256,
         default=entry.default,
         kind=entry.kind,
         version=entry.version,
     )
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    """The metadata; whom a bundle has seen only in the form that ours have, foreign ones may mean another thing."""
+    metadata = read_json(path)
+    for key, kind in LEARNT.items():
+        value = metadata.get(key)
+        if not (isinstance(value, list) and all(isinstance(one, kind) for one in value)):
+            metadata.pop(key, None)
+    return metadata
 
 
 def _with_members(ensemble: Bundle, bundles: Sequence[Bundle]) -> Bundle:
@@ -208,10 +219,7 @@ def _with_members(ensemble: Bundle, bundles: Sequence[Bundle]) -> Bundle:
     if len(set(names)) < len(names):
         raise BundleError(f"{path}: members: {', '.join(names)} name a bundle twice; name each once.")
     members = tuple(known[name] for name in names)
-    learnt = {
-        key: [one for member in members for one in member.metadata.get(key, ())]
-        for key in ("seen_patients", "training_data")
-    }
+    learnt = {key: [one for member in members for one in member.metadata.get(key, ())] for key in LEARNT}
     digest = _digest([ensemble.sha256, *(f"{member.name} {member.sha256}" for member in members)])
     return replace(ensemble, sha256=digest, members=members, metadata={**ensemble.metadata, **learnt})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
@@ -15,6 +16,7 @@ from nen_imaging.segmentation.bundle import (
     unregister_bundle,
     verify,
 )
+from nen_imaging.segmentation.bundle_folder import kind_of
 from nen_imaging.segmentation.infer import build_network, load_model
 from nen_imaging.shipped import shipped
 from nen_imaging.training.export import random_bundle
@@ -81,6 +83,15 @@ def test_a_wrong_key_of_the_inference_is_named(models):
         read_inference(bundle)
 
 
+def test_the_kind_is_networks_where_none_is_named_or_where_that_is_named(models):
+    bundle = find_bundle("first", models)
+    assert bundle.kind == "networks"
+    path = bundle.folder / "configs" / "inference.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"kind": "networks"}))
+    assert kind_of(bundle.folder) == "networks"
+    assert read_inference(bundle).overlap == 0.5
+
+
 @pytest.mark.parametrize("target", ["os.system", "monai.networks.nets.nothing", "", "torch.nn.Linear"])
 def test_a_bundle_builds_networks_and_nothing_else(target):
     with pytest.raises(BundleError, match="no network"):
@@ -97,6 +108,9 @@ def test_the_default_is_not_taken_out_while_others_need_it(models):
 def test_the_shipped_bundle_is_whole():
     bundle = find_bundle(None, shipped("models"))
     verify(bundle)
+    assert bundle.kind == "networks"
+    text = "\n".join(f"{name} {digest}" for name, digest in sorted(bundle.files.items()))
+    assert bundle.sha256 == hashlib.sha256(text.encode()).hexdigest()  # other kinds have not changed it
     assert bundle.metadata["labels"] == {"0": "background", "1": "liver", "2": "lesion"}
     assert bundle.metadata["seen_patients"] and "NC" in bundle.licence
     card = (bundle.folder / "docs" / "README.md").read_text("utf-8")

@@ -12,11 +12,12 @@ from nen_imaging.segmentation.stages import SEGMENT
 from nen_imaging.stage import Context, Outcome, Stage, run_stage
 from nen_imaging.training.export import random_bundle
 from nen_imaging.volume import Volume, read_nifti, require_same_grid, write_nifti
+from tests.segmentation.bundles import installed, planted, truth, write_command
 
 
 @pytest.fixture
 def run(tmp_path, torso):
-    def run(ct: Volume = torso, liver_shift: float = 0.0):
+    def run(ct: Volume = torso, liver_shift: float = 0.0, model: str | None = None):
         def write(call):
             write_nifti(call.folder / "ct.nii.gz", ct)
             return Outcome()
@@ -25,7 +26,7 @@ def run(tmp_path, torso):
         random_bundle(models, seed=3, liver_shift=liver_shift)
         context = Context(tmp_path, models, device="cpu", threads=1)
         run_stage(Stage("import_ct", 1, write), tmp_path / "ct", (), {}, context)
-        return run_stage(SEGMENT, tmp_path / "segment", (tmp_path / "ct",), {"model": None}, context)
+        return run_stage(SEGMENT, tmp_path / "segment", (tmp_path / "ct",), {"model": model}, context)
 
     return run
 
@@ -49,3 +50,22 @@ def test_no_liver_is_refused(run):
     record = run(liver_shift=-50.0)
     assert record.state == State.REFUSED
     assert [reason["code"] for reason in record.reasons] == ["liver.absent"]
+
+
+def test_another_kind_of_bundle_is_recorded_with_its_program(run, tmp_path):
+    version = [str(tmp_path / "models" / "peer_program"), "--version"]
+    folder = write_command(tmp_path / "models" / "peer", version_command=version)
+    (tmp_path / "models" / "version").write_text("2.13.0\n")
+    bundle = installed(folder)
+    ct = planted()
+    record = run(ct, model="peer")
+    assert record.facts == {
+        "model": "peer", "model_sha256": bundle.sha256, "device": "external", "model_program": "2.13.0",
+    }  # fmt: skip
+    assert [reason["code"] for reason in record.reasons] == ["interval.uncalibrated"]
+    np.testing.assert_array_equal(read_nifti(tmp_path / "segment" / "liver.nii.gz").array, truth(ct))
+    spread = json.loads((tmp_path / "segment" / "uncertainty.json").read_text())
+    assert spread["member_loads_percent"] == [
+        pytest.approx(100 * (truth(ct) == 2).sum() / (truth(ct) > 0).sum(), abs=1e-3)
+    ]
+    assert (tmp_path / "segment" / "qc.png").stat().st_size > 1000

@@ -26,7 +26,7 @@ def meanings(bundle: Bundle) -> dict[int, Meaning]:
 
     Raises BundleError unless there are both liver and lesions.
     """
-    channels = {int(key): _words(name) for key, name in _channels(bundle).items()}
+    channels = {int(key): _words(name) for key, name in _channels(bundle).items() if str(key).isdigit()}
     path = bundle.folder / LABELS
     if path.is_file():
         found: dict[int, Meaning] = dict.fromkeys(channels, "other")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from nen_imaging.segmentation.bundle import BundleError, find_bundle
+from nen_imaging.segmentation.bundle import BundleError, EnsembleMembers, find_bundle
 from nen_imaging.segmentation.install import verify_installed
+from nen_imaging.segmentation.kinds.command import Command
 from nen_imaging.segmentation.segment import segment_volume
 from nen_imaging.stage import StageError
 from tests.segmentation.bundles import installed, planted, truth, write_command
@@ -95,6 +98,15 @@ def test_what_goes_wrong_is_said(segment, how, changes, message):
 def test_wrong_settings_are_refused_with_file_and_key(tmp_path, changes, message):
     with pytest.raises(BundleError, match=rf"(?s)inference\.json.*{message}"):
         installed(write_command(tmp_path / "peer", **changes))
+
+
+def test_the_examples_of_the_documentation_are_valid():
+    page = (Path(__file__).parents[3] / "docs" / "bundles.md").read_text("utf-8")
+    examples = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL)]
+    assert [example["kind"] for example in examples] == ["command", "command", "ensemble"]
+    for example in examples[:2]:
+        Command.model_validate(example)
+    EnsembleMembers.model_validate(examples[2])
 
 
 def test_the_programs_version_is_part_of_the_digest_and_another_one_is_not_run(tmp_path, ct):

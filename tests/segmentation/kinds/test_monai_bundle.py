@@ -123,6 +123,14 @@ def test_a_liver_without_lesions_or_lesions_without_liver_are_refused(tmp_path, 
     assert not (tmp_path / "registry.yaml").exists()
 
 
+def test_what_foreign_metadata_call_training_data_is_not_taken_for_ours(tmp_path):
+    folder = write_monai(tmp_path / "foreign")
+    metadata = monai_metadata(**LITS_CHANNELS) | {"training_data": "LiTS", "seen_patients": ["a"]}
+    (folder / "configs" / "metadata.json").write_text(json.dumps(metadata))
+    bundle = installed(folder)
+    assert "training_data" not in bundle.metadata and bundle.metadata["seen_patients"] == ["a"]
+
+
 def test_labels_may_be_named_beside_the_metadata(tmp_path):
     folder = with_channels(tmp_path / "foreign", _0="background", _1="organ", _2="thing")
     (folder / "configs" / "labels.json").write_text(json.dumps({"labels": {"1": "liver", "2": "lesion"}}))
