@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nen_imaging.training.processes import ALONE, Processes
 from nen_imaging.training.recipes import NetworkRecipe, RecipeError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def train_network(
     seed: int,
     resume: bool = False,
     weights: Mapping[str, torch.Tensor] | None = None,
-    device: str = "cpu",
+    processes: Processes = ALONE,
     workers: int = 1,
     stop_at: int | None = None,
     report: Callable[[int, float], None] | None = None,
@@ -37,6 +38,8 @@ def train_network(
 
     With ``weights`` it begins from these instead of random ones (not when it resumes).
     The sample of a step depends on the step alone, so a resumed run ends with the weights of an uninterrupted one.
+    Several ``processes`` each take their own samples and one mean step; the first writes and reports, also for the
+    others the mean loss. ``workers`` is how many further processes make the samples of each.
 
     Returns
     -------
@@ -47,16 +50,19 @@ def train_network(
     ------
     RecipeError
         To resume: there is no checkpoint, or it was made by another recipe. To begin from weights: they do not fit.
+    ProcessesError
+        The processes hold different weights.
     """
     import torch
 
     torch.manual_seed(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    state = _State(recipe, device)
+    state = _State(recipe, processes)
     if resume:
         state.load(folder / "checkpoint.pt")
     elif weights:
         state.begin_from(weights)
+    state.require_equal()
     last = min(recipe.steps, stop_at or recipe.steps)
     loader = torch.utils.data.DataLoader(
         samples,  # type: ignore[arg-type]
@@ -70,25 +76,29 @@ def train_network(
     for batch in loader:
         losses.append(state.advance(batch))
         if state.step % recipe.checkpoint_every == 0 or state.step == last:
+            state.require_equal()
             mean = sum(losses) / len(losses)
-            _log(folder / "log.csv", state.step, mean, state.learning_rate, time.perf_counter() - started)
-            state.save(folder / "checkpoint.pt")
-            if report:
-                report(state.step, mean)
+            if processes.first:
+                _log(folder / "log.csv", state.step, mean, state.learning_rate, time.perf_counter() - started)
+                state.save(folder / "checkpoint.pt")
+                if report:
+                    report(state.step, mean)
             losses = []
+    processes.wait()
     return folder / "checkpoint.pt"
 
 
 class _State:
     """Everything that a checkpoint holds."""
 
-    def __init__(self, recipe: NetworkRecipe, device: str) -> None:
+    def __init__(self, recipe: NetworkRecipe, processes: Processes) -> None:
         import torch
 
         from nen_imaging.segmentation.infer import build_network
 
         self.recipe = recipe
-        self.device = torch.device(device)
+        self.processes = processes
+        self.device = torch.device(processes.device)
         self.network = build_network(recipe.network).to(self.device).train()
         self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.ema = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
@@ -106,7 +116,7 @@ class _State:
         self.ema = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
 
     def advance(self, batch: dict[str, torch.Tensor]) -> float:
-        """One optimiser step; returns the loss."""
+        """One optimiser step, on the mean gradient of all processes; returns their mean loss."""
         import torch
 
         self.learning_rate = self.recipe.learning_rate * _schedule(self.step, self.recipe)
@@ -119,11 +129,18 @@ class _State:
         loss = segmentation_loss(logits.float(), target, weight, self.recipe.dice_weight_at(self.step))
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        mean_loss = loss.detach().clone()
+        self.processes.average([mean_loss, *(one.grad for one in self.network.parameters() if one.grad is not None)])
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
         self.optimiser.step()
         self._average()
         self.step += 1
-        return float(loss.detach())
+        return float(mean_loss)
+
+    def require_equal(self) -> None:
+        import torch
+
+        self.processes.require_equal([torch.tensor(float(self.step), device=self.device), *self.ema.values()])
 
     def _average(self) -> None:
         decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))

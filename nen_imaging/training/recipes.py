@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from nen_imaging.segmentation.preprocess import InputScaling
 from nen_imaging.stage import StageError
+from nen_imaging.validation import DATASET_TITLES
 
 PLAIN_CONTRAST_HU = -35.0
 
@@ -23,19 +27,46 @@ class _Part(BaseModel):
 
 
 class SourceRecipe(_Part):
-    """One folder of cases, `<folder>/<case>/<form>/{image,label or organs}.nii.gz`.
+    """Labelled CT: a folder of cases as training reads them, or a public data set as its publisher lays it out.
 
-    Labels are 0, 1 liver, 2 lesion; in `organs` 1 is the liver and all else background.
+    The former holds `<folder>/<case>/<form>/{image,label or organs}.nii.gz`. Labels are 0, 1 liver, 2 lesion; in
+    `organs` 1 is the liver and all else background. With ``dataset`` the folder is the one that `nen-imaging validate`
+    takes as its root; cases are prepared first (see `prepare`) and are called `<name>_<case>`.
     """
 
     folder: str
+    dataset: str | None = Field(None, description="lits, msd, ircadb, chaos, totalsegmentator, tcia or csv")
+    name: str = Field("", description="of a data set's cases, to tell two sources of one kind apart; default: dataset")
     forms: dict[Literal["liver", "lesion"], list[str]] = Field(
-        description="for each network the forms it learns from; the first that a case has is used"
+        {}, description="for each network the forms it learns from; the first that a case has is used"
     )
     lesions_known: bool = Field(True, description="false: lesions are not (all) labelled, so `no lesion` weighs less")
     lesions_unknown_in: list[str] = Field([], description="cases of this source whose lesions are not all labelled")
     leave_out: dict[Literal["liver", "lesion"], list[str]] = {}
     weight: float = Field(1.0, gt=0, description="how often a case is drawn, relative to other sources")
+    licence: str = Field("", description="for the model card, where neither the cases nor the data set tell")
+    prepared: tuple[Path, ...] | None = Field(
+        None, exclude=True, description="not for the file: where a data set's cases lie, once they are prepared"
+    )
+
+    @property
+    def label(self) -> str:
+        """What a data set's cases are called before their own name."""
+        return self.name or self.dataset or ""
+
+    @field_validator("dataset")
+    @classmethod
+    def _is_a_data_set(cls, name: str | None) -> str | None:
+        known = [one for one in DATASET_TITLES if not one.startswith("phantom")]  # these are `digital`
+        if name is not None and name not in known:
+            raise ValueError(f"{name!r} is none of {', '.join(known)}")
+        return name
+
+    @model_validator(mode="after")
+    def _has_forms_or_needs_none(self) -> Self:
+        if bool(self.forms) == bool(self.dataset):
+            raise ValueError("a source has either `forms`, or a `dataset` whose cases are prepared for each network")
+        return self
 
 
 class DigitalRecipe(_Part):
@@ -131,11 +162,48 @@ class Recipe(_Part):
     sources: list[SourceRecipe]
     digital: DigitalRecipe = DigitalRecipe()
     held_out: list[str] = Field([], description="patients that no network sees")
-    folds: list[list[str]] = Field([], description="patients that the runs of a cross-validation hold out")
+    folds: list[list[str]] = Field(
+        [],
+        description="patients that the runs of a cross-validation hold out; or the number of folds, into which the "
+        "patients of the data are dealt (see `dealt`)",
+    )
+    fold_count: int = Field(0, ge=0, description="not for the file: that number")
     scaling: InputScaling = InputScaling()
     lesions: LesionRecipe = LesionRecipe()
     liver: NetworkRecipe
     lesion: NetworkRecipe
+
+    @model_validator(mode="before")
+    @classmethod
+    def _folds_may_be_a_number(cls, content: Any) -> Any:  # noqa: ANN401 - whatever the YAML holds
+        if isinstance(content, dict) and isinstance(content.get("folds"), int):
+            return {**content, "folds": [], "fold_count": content["folds"]}
+        return content
+
+    @model_validator(mode="after")
+    def _data_sets_can_be_told_apart(self) -> Self:
+        labels = Counter(source.label for source in self.sources if source.dataset)
+        if double := [label for label, count in labels.items() if count > 1]:
+            raise ValueError(f"several sources are called {double[0]}: give each a `name`")
+        return self
+
+    def dealt(self, patients: Iterable[str]) -> Recipe:
+        """With `folds` as a number: the patients dealt into that many folds, by a hash of each one's name.
+
+        So a patient stays in the same fold whoever else is there: a scan that comes later, or cannot be read one day,
+        moves none of the others into a run that has not held them out.
+
+        Raises RecipeError if a fold has no patient.
+        """
+        if not self.fold_count:
+            return self
+        folds: list[list[str]] = [[] for _ in range(self.fold_count)]
+        for patient in sorted(set(patients) - set(self.held_out)):
+            folds[int(hashlib.sha256(patient.encode()).hexdigest(), 16) % self.fold_count].append(patient)
+        if not all(folds):
+            empty = folds.index([]) + 1
+            raise RecipeError(f"No patient fell into fold {empty} of {self.fold_count}: ask for fewer, or list them.")
+        return self.model_copy(update={"folds": folds})
 
     def for_fold(self, number: int) -> Recipe:
         """The recipe of one run of the cross-validation, counted from 1; RecipeError if there is no such fold."""
@@ -154,6 +222,8 @@ def load_recipe(path: Path) -> Recipe:
         return Recipe.model_validate(_content(path))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"Recipe {path} cannot be read: {error}") from error
+    except RecursionError:
+        raise RecipeError(f"Recipe {path} extends itself.") from None
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
         raise RecipeError(f"Recipe {path}: " + "; ".join(lines)) from None
@@ -163,7 +233,7 @@ def _content(path: Path) -> Any:  # noqa: ANN401 - whatever the YAML holds
     content = yaml.safe_load(path.read_text("utf-8"))
     if not isinstance(content, dict) or "extends" not in content:
         return content
-    return _merged(yaml.safe_load((path.parent / str(content.pop("extends"))).read_text("utf-8")), content)
+    return _merged(_content(path.parent / str(content.pop("extends"))), content)
 
 
 def _merged(base: Any, changes: Any) -> Any:  # noqa: ANN401 - whatever the YAML holds

@@ -38,8 +38,9 @@ class Case:
     """One case of a data set, not yet read.
 
     ``name`` is the data set's own number or name. ``known_as`` are names of the scan elsewhere, and as the last one the
-    patient's: by them one finds out whether a network was trained on it. Where ``lesions_labelled`` is false the truth has no lesions because
-    nobody drew them, not because there are none. ``variant`` is one of `validation.VARIANTS`, or none.
+    patient's: by them one finds out whether a network was trained on it. Where ``lesions_labelled`` is false the truth
+    has no lesions because nobody drew them, not because there are none. ``variant`` is one of `validation.VARIANTS`, or
+    none.
     """
 
     name: str
