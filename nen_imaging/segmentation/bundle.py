@@ -3,7 +3,7 @@
 ::
 
     models/
-      registry.yaml                    name, folder, licence, default, sha256 of every file that decides a number
+      registry.yaml                    name, folder, licence, default, kind, sha256 of every file that decides a number
       nen_liver/
         LICENSE
         configs/metadata.json          what it is: version, intended use, training data, licences, seen patients
@@ -133,7 +133,7 @@ def verify(bundle: Bundle) -> None:
         if found != expected:
             raise BundleError(
                 f"Bundle {bundle.name}: {path} has sha256 {found[:12]}..., the registry says {expected[:12]}.... "
-                "The file was changed or damaged: restore it, or register the bundle again."
+                f"The file was changed or damaged: restore it, or accept it: nen-imaging models accept {bundle.name}."
             )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
+import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 INFERENCE = "configs/inference.json"
@@ -67,10 +69,19 @@ def parse_settings(path: Path, content: dict[str, Any], model: type[S]) -> S:
 
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in a bundle's file; BundleError if there is none."""
+    return _read(path, json.loads)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a bundle's YAML file; BundleError if there is none."""
+    return _read(path, yaml.safe_load)
+
+
+def _read(path: Path, parse: Callable[[str], object]) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{path} of a registered bundle cannot be read: {error}") from error
+        content = parse(path.read_text("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise BundleError(f"{path} of a bundle cannot be read: {error}") from error
     if not isinstance(content, dict):
-        raise BundleError(f"{path} must hold a JSON object, found {type(content).__name__}.")
+        raise BundleError(f"{path} must hold names with values, found {type(content).__name__}.")
     return content

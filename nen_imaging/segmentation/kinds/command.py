@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
@@ -182,7 +182,7 @@ def _chooses_device(settings: Command) -> bool:
     return any("{device}" in argument for command in settings.commands for argument in command)
 
 
-def _filled(arguments: Sequence[str], values: Mapping[str, Any]) -> list[str]:
+def _filled(arguments: Sequence[str], values: Mapping[str, str]) -> list[str]:
     """The arguments with the known placeholders filled; other braces stay."""
     filled = []
     for argument in arguments:

@@ -18,7 +18,7 @@ from nen_imaging.volume import Volume
 
 Bytes = NDArray[np.uint8]
 
-_LOWEST_SHARE = 255 / 2  # of the sum of probabilities x 255, per member: from here on a voxel is lesion
+_LESION_FROM = 255 / 2  # probability x 255, the mean of the members
 
 
 def check(_: Bundle) -> str:
@@ -39,16 +39,17 @@ def segment(ct: Volume, bundle: Bundle, *, device: str, threads: int | None) -> 
             votes += np.greater(one.labels.array, 0)
             chance += np.asarray(one.probability.array, np.uint16)
             found.append((member.name, one.member_loads_percent, one.reasons, one.device_used, one.device_note))
+            del one  # its volumes, before the next member needs the room
     names, loads, reasons, devices, notes = zip(*found, strict=True)
     used, note = ", ".join(dict.fromkeys(devices)), "; ".join(dict.fromkeys(filter(None, notes)))
     labels, probability = _merged(votes, chance, len(names))
     liver = labels > 0
-    volume = int(liver.sum())
-    if volume * ct.voxel_volume_ml < SMALLEST_LIVER_ML:
+    voxels = int(liver.sum())
+    if voxels * ct.voxel_volume_ml < SMALLEST_LIVER_ML:
         return no_liver(ct, used, note)
     own = (
-        percent(int((labels == LESION).sum()) / volume),
-        percent(float(probability[liver].sum(dtype=float)) / 255 / volume),
+        percent(int((labels == LESION).sum()) / voxels),
+        percent(float(probability[liver].sum(dtype=float)) / 255 / voxels),
     )
     members = tuple(load for one in loads for load in one)
     return Segmentation(
@@ -62,7 +63,7 @@ def _merged(votes: Bytes, chance: NDArray[np.uint16], members: int) -> tuple[Byt
     ``votes``: members that see liver; ``chance``: the sum of their probabilities x 255. Both are used up.
     """
     liver = 2 * votes.astype(np.uint16) >= members
-    lesion = liver & (chance >= members * _LOWEST_SHARE)
+    lesion = liver & (chance >= members * _LESION_FROM)
     labels = np.where(lesion, LESION, np.where(liver, LIVER, 0)).astype(np.uint8)
     chance += members // 2  # so that the division rounds
     chance //= members
@@ -80,7 +81,7 @@ def _united(names: Sequence[str], reasons: Sequence[tuple[Reason, ...]]) -> tupl
         for reason in member:
             code = "image.unlike_training" if reason.code == "liver.absent" else reason.code
             said.setdefault(code, []).append((name, reason.text))
-    if len(said.get(UNCALIBRATED.code, ())) < len(names):
+    if any(not {UNCALIBRATED.code, "liver.absent"} & {reason.code for reason in member} for member in reasons):
         said.pop(UNCALIBRATED.code, None)
     return tuple(Reason(code, _text(told, len(names))) for code, told in said.items())
 

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from nen_imaging.segmentation.bundle import INFERENCE, METADATA, Bundle, BundleError
-from nen_imaging.segmentation.bundle_folder import MONAI_YAML
+from nen_imaging.segmentation.bundle_folder import MONAI_YAML, read_json, read_yaml
 from nen_imaging.segmentation.drawn import Mask, Meaning, aligned, masks_of, segmentation_of
 from nen_imaging.segmentation.infer import choose_device, load_once, with_fallback
 from nen_imaging.segmentation.kinds.monai_labels import CHANNELS, LABELS, meanings
@@ -44,12 +43,9 @@ class _Model:
 def check(bundle: Bundle) -> str:
     """See `Kind`; none of the bundle's classes is called."""
     path = _config(bundle)
-    try:
-        content = yaml.safe_load(path.read_text("utf-8"))  # JSON is YAML
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BundleError(f"{path} cannot be read: {error}") from error
-    missing = [key for key in ("preprocessing", "postprocessing") if key not in (content or {})]
-    missing += [] if {"network_def", "network"} & set(content or {}) else ["network_def"]
+    content = read_json(path) if path.suffix == ".json" else read_yaml(path)
+    missing = [key for key in ("preprocessing", "postprocessing") if key not in content]
+    missing += [] if {"network_def", "network"} & content.keys() else ["network_def"]
     if missing:
         raise BundleError(f"{path}: {', '.join(missing)} is missing; a MONAI bundle for inference has it.")
     meanings(bundle)

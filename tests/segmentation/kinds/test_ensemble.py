@@ -110,6 +110,8 @@ def test_a_member_without_liver_is_outvoted_and_that_is_said(merged, torso):
     found = merged(first=(labels, ()), second=nothing)
     assert found.flags == ("image.unlike_training",) and "second: Nothing here." in found.reasons[0].text
     np.testing.assert_array_equal(found.labels.array, labels)  # ties count, for liver and for lesions
+    hard = merged(first=(labels, (UNCALIBRATED,)), second=nothing)
+    assert hard.flags == ("interval.uncalibrated", "image.unlike_training")  # none knows its own interval
     absent = merged(first=(labels, ()), second=nothing, third=nothing)
     assert absent.flags == ("liver.absent",)
 

@@ -163,8 +163,11 @@ def test_what_is_missing_is_said_before_it_is_registered(tmp_path):
     with pytest.raises(BundleError, match=r"neither models/model\.safetensors nor models/model\.pt"):
         installed(write_monai(tmp_path / "foreign", weights=False))
     inference = {key: value for key, value in monai_inference().items() if key != "postprocessing"}
-    with pytest.raises(BundleError, match=r"inference\.json: postprocessing is missing"):
-        installed(write(tmp_path / "foreign", inference, monai_metadata(**LITS_CHANNELS)))
+    for text in (json.dumps(inference), json.dumps(inference, indent="\t")):
+        with pytest.raises(BundleError, match=r"inference\.json: postprocessing is missing"):
+            installed(write(tmp_path / "foreign", text, monai_metadata(**LITS_CHANNELS)))
+    with pytest.raises(BundleError, match=r"inference\.yaml of a bundle cannot be read"):
+        installed(write(tmp_path / "other", "a: b: c", monai_metadata(**LITS_CHANNELS), yaml=True))
 
 
 def test_changed_weights_are_refused(tmp_path):
