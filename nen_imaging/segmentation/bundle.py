@@ -49,6 +49,7 @@ class NetworkInference(Settings):
 
     network_def: dict[str, Any] = Field(description="`_target_` below monai.networks.nets, and its arguments")
     weights: str
+    more_weights: tuple[str, ...] = Field((), description="of further networks of this definition; logits are averaged")
     spacing_mm: float = Field(gt=0)
     patch: tuple[int, int, int]
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from nen_imaging.segmentation.bundle import Bundle, BundleError, Inference, NetworkInference, read_inference, verify
@@ -80,26 +81,40 @@ _TOGETHER: set[str] = set()
 
 def _load(bundle: Bundle) -> Model:
     inference = read_inference(bundle)
-    liver, lesion = (_load_network(bundle, name, getattr(inference, name)) for name in ("liver", "lesion"))
+    liver, lesion = (_load_network(bundle, part) for part in (inference.liver, inference.lesion))
     return Model(inference, liver, lesion)
 
 
 def read_weights(bundle: Bundle, name: Literal["liver", "lesion"]) -> dict[str, torch.Tensor]:
-    """The weights of one network of a bundle, stored with 16 bits, in float32."""
+    """The weights of one network of a bundle, stored with 16 bits, in float32.
+
+    Raises BundleError where the bundle averages several networks: there is no one set of weights then.
+    """
+    part: NetworkInference = getattr(read_inference(bundle), name)
+    if part.more_weights:
+        raise BundleError(f"Bundle {bundle.name} averages several {name} networks: name a bundle of one of them.")
+    return _read_file(bundle.folder / part.weights)
+
+
+def _read_file(path: Path) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
-    part: NetworkInference = getattr(read_inference(bundle), name)
-    return {key: value.float() for key, value in load_file(bundle.folder / part.weights).items()}
+    return {key: value.float() for key, value in load_file(path).items()}
 
 
-def _load_network(bundle: Bundle, name: Literal["liver", "lesion"], part: NetworkInference) -> torch.nn.Module:
+def _load_network(bundle: Bundle, part: NetworkInference) -> torch.nn.Module:
     import torch
 
-    network = build_network(part.network_def)
-    try:
-        network.load_state_dict(read_weights(bundle, name))
-    except RuntimeError as error:
-        raise BundleError(f"Bundle {bundle.name}: {part.weights} does not fit its network_def. {error}") from error
+    from nen_imaging.segmentation.networks import MeanOfNetworks
+
+    networks = []
+    for weights in (part.weights, *part.more_weights):
+        networks.append(build_network(part.network_def))
+        try:
+            networks[-1].load_state_dict(_read_file(bundle.folder / weights))
+        except RuntimeError as error:
+            raise BundleError(f"Bundle {bundle.name}: {weights} does not fit its network_def. {error}") from error
+    network = networks[0] if len(networks) == 1 else MeanOfNetworks(networks)
     return network.eval().to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
 

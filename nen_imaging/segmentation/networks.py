@@ -1,7 +1,10 @@
-"""The bundle's network: MONAI's U-Net with an end of its own. Import it late: it loads torch and MONAI."""
+"""A bundle's networks: MONAI's U-Net with an end of its own; several as one. Import late: it loads torch and MONAI."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import torch
 from monai.networks.blocks import Convolution
 from monai.networks.nets import UNet
 from torch import nn
@@ -28,3 +31,16 @@ class PlainEndUNet(UNet):  # type: ignore[misc]
             conv_only=True,
             is_transposed=True,
         )
+
+
+class MeanOfNetworks(nn.Module):
+    """The mean of the logits of several networks, which learnt from different patients."""
+
+    def __init__(self, networks: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Logits of an image, summed with 32 bits."""
+        logits = [network(image).float() for network in self.networks]
+        return torch.stack(logits).mean(dim=0)

@@ -39,8 +39,8 @@ def export_folds(
 ) -> tuple[list[Bundle], Bundle]:
     """The bundles of all folds from `<run>/fold<N>`, and the bundle ``recipe.name`` that joins them.
 
-    The joined one has the mean of their weights, which began from the same ones and lie close together (Wortsman et
-    al., "Model soups", ICML 2022). It has learnt from every patient, so its card shows the figures of the folds.
+    The joined one averages their logits. Together they have learnt from every patient, so its card shows the figures
+    of the folds.
 
     Raises RecipeError where a fold is not trained yet.
     """
@@ -59,22 +59,16 @@ def export_folds(
         bundles[number] = write_bundle(one, states, seen, models_dir, calibration=calibration, results=found)
         results += [{"fold": number + 1, **row} for row in found]
         report(f"fold {number + 1}: written")
-    mean: dict[str, Weights] = {name: _mean([states[name] for states in weights]) for name in NETWORKS}
+    together: dict[str, list[Weights]] = {name: [states[name][0] for states in weights] for name in NETWORKS}
     every = training_data(recipe, data)
-    return bundles, write_bundle(recipe, mean, every, models_dir, calibration=joined, results=results, default=True)
+    return bundles, write_bundle(recipe, together, every, models_dir, calibration=joined, results=results, default=True)
 
 
-def _weights_of(run: Path) -> dict[str, Weights]:
+def _weights_of(run: Path) -> dict[str, list[Weights]]:
     paths: dict[str, Path] = {name: run / name / "checkpoint.pt" for name in NETWORKS}
     if missing := [str(path) for path in paths.values() if not path.is_file()]:
         raise RecipeError(f"There is no {missing[0]}: train every fold first (`nen-imaging train ... --fold N`).")
-    return {name: load_weights(path) for name, path in paths.items()}
-
-
-def _mean(states: Sequence[Weights]) -> Weights:
-    import torch
-
-    return {key: torch.stack([state[key].float() for state in states]).mean(dim=0) for key in states[0]}
+    return {name: [load_weights(path)] for name, path in paths.items()}
 
 
 def calibrate_folds(

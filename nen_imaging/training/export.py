@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +48,7 @@ def load_weights(checkpoint: Path) -> dict[str, torch.Tensor]:
 
 def write_bundle(
     recipe: Recipe,
-    weights: Mapping[str, Weights],
+    weights: Mapping[str, Sequence[Weights]],
     training_data: list[dict[str, Any]],
     models_dir: Path,
     *,
@@ -58,21 +58,25 @@ def write_bundle(
 ) -> Bundle:
     """Write and register the bundle `<models_dir>/<recipe.name>`.
 
-    ``weights`` are the states of the networks `liver` and `lesion`; ``training_data`` is one row per scan (see
-    `data.training_data`), ``results`` one per scan of a held-out patient (see `evaluate.evaluate`).
+    ``weights`` are the states of the networks `liver` and `lesion`, of each one or several, whose logits are averaged;
+    ``training_data`` is one row per scan (see `data.training_data`), ``results`` one per scan of a held-out patient
+    (see `evaluate.evaluate`).
     """
     from safetensors.torch import save_file
 
     folder = models_dir / recipe.name
     for name in ("configs", "models", "docs"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    for name, state in weights.items():
-        half = {key: value.detach().cpu().half().contiguous() for key, value in state.items()}
-        save_file(half, folder / "models" / f"{name}.safetensors")
+    for old in folder.glob("models/*.safetensors"):
+        old.unlink()
+    for name, states in weights.items():
+        for file, state in zip(_weight_files(name, len(states)), states, strict=True):
+            half = {key: value.detach().cpu().half().contiguous() for key, value in state.items()}
+            save_file(half, folder / file)
     inference = Inference(
         scaling=recipe.scaling,
-        liver=_inference_of("liver", recipe.liver),
-        lesion=_inference_of("lesion", recipe.lesion),
+        liver=_inference_of("liver", recipe.liver, len(weights["liver"])),
+        lesion=_inference_of("lesion", recipe.lesion, len(weights["lesion"])),
         calibration=calibration or Calibration(),
     )
     _write(folder / INFERENCE, inference.model_dump(mode="json"))
@@ -105,17 +109,23 @@ def random_bundle(models_dir: Path, seed: int = 0, *, name: str = "random", live
     recipe = Recipe(name=name, sources=[], liver=liver, lesion=lesion)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        states = {part: build_network(getattr(recipe, part).network).state_dict() for part in ("liver", "lesion")}
-    for state in states.values():
+        states = {part: [build_network(getattr(recipe, part).network).state_dict()] for part in ("liver", "lesion")}
+    for (state,) in states.values():
         bias = [key for key in state if key.endswith("bias")][-1]
         state[bias][0] += liver_shift
     return write_bundle(recipe, states, [], models_dir)
 
 
-def _inference_of(name: str, recipe: NetworkRecipe) -> NetworkInference:
+def _weight_files(name: str, count: int) -> list[str]:
+    return [f"models/{name}{'' if number == 1 else f'_{number}'}.safetensors" for number in range(1, count + 1)]
+
+
+def _inference_of(name: str, recipe: NetworkRecipe, count: int) -> NetworkInference:
+    first, *more = _weight_files(name, count)
     return NetworkInference(
         network_def=recipe.network,
-        weights=f"models/{name}.safetensors",
+        weights=first,
+        more_weights=tuple(more),
         spacing_mm=recipe.spacing_mm,
         patch=recipe.patch,
     )
@@ -213,7 +223,7 @@ def export_run(
     from nen_imaging.training.digital import digital_cases, unseen
     from nen_imaging.training.evaluate import evaluate
 
-    weights: dict[str, Weights] = {name: load_weights(path) for name, path in checkpoints.items()}
+    weights: dict[str, list[Weights]] = {name: [load_weights(path)] for name, path in checkpoints.items()}
     rows = training_data(recipe, data)
     bundle = write_bundle(recipe, weights, rows, models_dir, default=default)
     if not recipe.held_out:

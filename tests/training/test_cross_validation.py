@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import torch
 import yaml
 
 from nen_imaging.cli.main import main
 from nen_imaging.contract import ExitCode
-from nen_imaging.segmentation.bundle import find_bundle, load_registry
-from nen_imaging.segmentation.infer import read_weights
+from nen_imaging.segmentation.bundle import BundleError, find_bundle, load_registry
+from nen_imaging.segmentation.infer import load_model, read_weights
 from nen_imaging.training import cross_validation
 from nen_imaging.training.cross_validation import calibrate_folds
 from nen_imaging.training.recipes import RecipeError
@@ -41,9 +42,14 @@ def test_every_fold_and_then_all_of_them_joined(data, folds, tmp_path, capsys):
     assert (first.metadata["seen_patients"], first.metadata["held_out_patients"]) == (["B"], ["A"])
     assert (joined.name, joined.metadata["seen_patients"]) == (folds.name, ["A", "B"])
     assert {row["fold"] for row in joined.metadata["results_on_held_out_patients"]} == {1, 2}
-    weights = [read_weights(bundle, "lesion") for bundle in (first, second, joined)]
-    for key, value in weights[2].items():
-        assert value == pytest.approx((weights[0][key] + weights[1][key]) / 2, abs=2e-3)
+    patch = folds.lesion.patch
+    image = torch.randn(1, 3, *patch, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        logits = [load_model(bundle).lesion(image) for bundle in (first, second, joined)]
+    torch.testing.assert_close(logits[2], (logits[0] + logits[1]) / 2, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(logits[0], logits[1])
+    with pytest.raises(BundleError, match="averages several lesion networks"):
+        read_weights(joined, "lesion")
 
 
 def test_a_fold_is_calibrated_by_the_others(data, folds, monkeypatch):

@@ -45,7 +45,8 @@ class _Organ:
 def check(bundle: Bundle) -> str:
     """Raise BundleError unless the settings can be read and the weights are registered; nothing outside is called."""
     inference = read_inference(bundle)
-    for weights in (inference.liver.weights, inference.lesion.weights):
+    parts = (inference.liver, inference.lesion)
+    for weights in (name for part in parts for name in (part.weights, *part.more_weights)):
         if weights not in bundle.files:
             raise BundleError(f"Bundle {bundle.name}: {bundle.folder / weights} is missing.")
     return ""
