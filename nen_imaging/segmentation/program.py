@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,15 +23,15 @@ def run_program(
 ) -> str:
     """Run a program in a folder and return what it printed (its standard output, else its standard error).
 
-    It leads a process group of its own; that is killed as a whole when the time is over, when we are interrupted, and
-    when the program has ended but left children.
+    It leads a process group of its own; that is killed as a whole when the time is over, when we are interrupted or
+    terminated, and when the program has ended but left children.
 
     Raises
     ------
     StageError
         It cannot be started, took too long, or ended with another code than 0; with the end of what it said.
     """
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+    with _termination_raised(), tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         try:
             process = subprocess.Popen(
                 arguments,
@@ -57,6 +58,23 @@ def run_program(
             how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
             raise StageError(f"{arguments[0]} {how}.{_said(errors, output)}")
         return _end_of(output) or _end_of(errors)
+
+
+@contextlib.contextmanager
+def _termination_raised() -> Iterator[None]:
+    """Let a SIGTERM to us raise SystemExit, so that the program is ended too; in the main thread, where it arrives."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _said(errors: BinaryIO, output: BinaryIO) -> str:

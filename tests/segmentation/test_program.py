@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -75,3 +76,20 @@ def test_at_the_time_limit_its_children_end_too(tmp_path):
 def test_children_that_outlive_it_end_too(tmp_path):
     child = int(python(SLEEPER + "print(child.pid)", tmp_path))
     assert has_ended(child)
+
+
+def test_it_ends_with_us(tmp_path):
+    code = f"""
+import sys
+from pathlib import Path
+from nen_imaging.segmentation.program import run_program
+sleep = "import os, time; open('child', 'w').write(str(os.getpid())); time.sleep(60)"
+run_program([sys.executable, "-c", sleep], folder=Path({str(tmp_path)!r}), time_limit_s=60)
+"""
+    ours = subprocess.Popen([sys.executable, "-c", code])
+    while not (tmp_path / "child").exists() or not (tmp_path / "child").read_text():
+        assert ours.poll() is None
+        time.sleep(0.05)
+    ours.terminate()
+    assert ours.wait(20) == 128 + 15
+    assert has_ended(int((tmp_path / "child").read_text()))
