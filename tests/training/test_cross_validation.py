@@ -12,7 +12,8 @@ from nen_imaging.segmentation.bundle import BundleError, find_bundle, load_regis
 from nen_imaging.segmentation.infer import load_model, read_weights
 from nen_imaging.training import cross_validation
 from nen_imaging.training.cross_validation import calibrate_folds
-from nen_imaging.training.recipes import RecipeError
+from nen_imaging.training.data import with_data
+from nen_imaging.training.recipes import Recipe, RecipeError
 
 
 @pytest.fixture
@@ -26,6 +27,30 @@ def test_a_fold_leaves_its_patients_out(folds):
     assert folds.for_fold(2).name.endswith("_fold2")
     with pytest.raises(RecipeError, match="has 2 folds; there is no fold 3"):
         folds.for_fold(3)
+
+
+def test_patients_are_dealt_into_a_number_of_folds_by_their_names_alone(recipe):
+    numbered = Recipe.model_validate({**recipe.model_dump(mode="json"), "folds": 3, "held_out": ["P7"]})
+    patients = [f"P{number}" for number in range(40)]
+    dealt = numbered.dealt(patients)
+    assert sorted(chain(*dealt.folds)) == sorted(set(patients) - {"P7"})
+    assert all(len(fold) > 5 for fold in dealt.folds)
+    fewer = numbered.dealt(reversed(patients[10:]))
+    assert [set(fold) - set(patients[:10]) for fold in dealt.folds] == [set(fold) for fold in fewer.folds]
+    assert dealt.for_fold(2).held_out == ["P7", *dealt.folds[1]]
+    assert Recipe.model_validate(dealt.model_dump(mode="json")) == dealt
+    assert recipe.dealt(patients) == recipe
+    with pytest.raises(RecipeError, match="No patient fell into fold"):
+        numbered.dealt(["P1"])
+    with pytest.raises(RecipeError, match="has 0 folds"):
+        numbered.for_fold(1)
+
+
+def test_who_is_in_which_fold_comes_from_the_data(data, recipe, tmp_path):
+    """Patients without labelled lesions are in none: every run learns from them."""
+    source = recipe.sources[0].model_copy(update={"lesions_unknown_in": ["three"]})
+    numbered = recipe.model_copy(update={"sources": [source], "fold_count": 1})
+    assert with_data(numbered, data, tmp_path / "cases").folds == [["A"]]
 
 
 def test_every_fold_and_then_all_of_them_joined(data, folds, tmp_path, capsys):

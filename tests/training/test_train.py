@@ -89,6 +89,12 @@ def test_a_recipe_that_extends_another_holds_what_differs(recipe, tmp_path):
     (tmp_path / "more.yaml").write_text("extends: base.yaml\nseed: 9\nlesion: {steps: 2}\n")
     lesion = recipe.lesion.model_copy(update={"steps": 2})
     assert load_recipe(tmp_path / "more.yaml") == recipe.model_copy(update={"seed": 9, "lesion": lesion})
+    (tmp_path / "most.yaml").write_text("extends: more.yaml\nname: most\nfolds: 4\n")
+    assert load_recipe(tmp_path / "most.yaml").lesion == lesion
+    assert (load_recipe(tmp_path / "most.yaml").name, load_recipe(tmp_path / "most.yaml").fold_count) == ("most", 4)
+    (tmp_path / "self.yaml").write_text("extends: self.yaml\n")
+    with pytest.raises(RecipeError, match="extends itself"):
+        load_recipe(tmp_path / "self.yaml")
     (tmp_path / "lost.yaml").write_text("extends: nowhere.yaml\n")
     with pytest.raises(RecipeError, match="cannot be read"):
         load_recipe(tmp_path / "lost.yaml")
