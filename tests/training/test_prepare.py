@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tarfile
 
 import numpy as np
 import pytest
@@ -127,6 +128,21 @@ def test_cases_are_small_not_aliased_and_keep_their_volumes(thick, recipe, tmp_p
     assert np.abs(read_nifti(case / "whole_3mm" / "image.nii.gz").array[2:8, 2:8]).max() < 150
     box = read_nifti(case / "liver_1p25mm" / "label.nii.gz")
     assert np.array(box.shape) * box.spacing_mm == pytest.approx((90, 90, 90), abs=5)
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+def test_a_real_case_keeps_its_volumes(shared_data, recipe, tmp_path):
+    with tarfile.open(shared_data / "ct_ircad17" / "ct_ircad17.tar.xz") as archive:
+        archive.extractall(tmp_path / "data" / "ircadb" / "3Dircadb1.17", filter="data")
+    recipe = prepared(learning_from(recipe, {"dataset": "ircadb", "folder": "ircadb"}), tmp_path)
+    (scan,) = scans(recipe, "lesion", tmp_path / "data")
+    assert (scan.name, scan.patient) == ("ircadb_17", "3D-IRCADb-01 #17")
+    for network in ("liver", "lesion"):
+        (case,) = load_cases(recipe, network, tmp_path / "data")
+        volumes_ml = [(case.label.array >= code).sum() * case.label.voxel_volume_ml for code in (1, 2)]
+        assert volumes_ml == pytest.approx([1860.6, 164.3], rel=0.015)
+        assert case.label.array.size < 4e6
 
 
 def test_several_processes_prepare_the_same(msd, tmp_path):
