@@ -54,6 +54,9 @@ def run(arguments: argparse.Namespace) -> int:
     folder = arguments.out or Path("runs") / recipe.name
     device, note = choose_device(arguments.device)
     workers = arguments.workers or (1 if device == "cpu" else 3)
+    start_from = find_bundle(arguments.start_from, shipped("models")) if arguments.start_from else None
+    if start_from:
+        recipe = recipe.beginning_from(start_from)
     if arguments.join:
         return _join(_with_data(recipe, folder, arguments, ALONE, workers, print), folder, arguments)
     with joined(device) as processes:
@@ -69,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
             folder,
             networks=(arguments.network,) if arguments.network else NETWORKS,
             resume=arguments.resume,
-            start_from=find_bundle(arguments.start_from, shipped("models")) if arguments.start_from else None,
+            start_from=start_from,
             processes=processes,
             workers=workers,
             report=report,

@@ -84,7 +84,10 @@ def held_out_cases(recipe: Recipe, root: Path) -> list[Case]:
 
 
 def training_data(recipe: Recipe, root: Path) -> list[dict[str, str]]:
-    """One row per scan for the model card: case, patient, licence, and the networks that learn from it."""
+    """One row per scan for the model card: case, patient, licence, and the networks that learn from it.
+
+    Scans that only the bundle whose weights it began from has learnt from are among them.
+    """
     rows: dict[str, dict[str, str]] = {}
     for network in NETWORKS:
         real = [(scan.name, scan.patient, scan.licence) for scan in scans(recipe, network, root)]
@@ -93,7 +96,8 @@ def training_data(recipe: Recipe, root: Path) -> list[dict[str, str]]:
             row = {"case": name, "patient": patient, "licence": licence, "networks": ""}
             known = rows.setdefault(name, row)
             known["networks"] = ", ".join(filter(None, [known["networks"], network]))
-    return sorted(rows.values(), key=lambda row: row["case"])
+    before = {row["case"]: {**row, "networks": f"{row['networks']} (before)"} for row in recipe.learnt_before}
+    return sorted({**before, **rows}.values(), key=lambda row: row["case"])
 
 
 def _scans_of(source: SourceRecipe, recipe: Recipe, network: NetworkName, root: Path) -> Iterator[Scan]:

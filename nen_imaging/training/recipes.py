@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from nen_imaging.segmentation.bundle import Bundle
 from nen_imaging.segmentation.preprocess import InputScaling
 from nen_imaging.stage import StageError
 from nen_imaging.validation import DATASET_TITLES
@@ -168,6 +169,9 @@ class Recipe(_Part):
         "patients of the data are dealt (see `dealt`)",
     )
     fold_count: int = Field(0, ge=0, description="not for the file: that number")
+    learnt_before: tuple[dict[str, str], ...] = Field(
+        (), exclude=True, description="not for the file: what the bundle whose weights it begins from has learnt from"
+    )
     scaling: InputScaling = InputScaling()
     lesions: LesionRecipe = LesionRecipe()
     liver: NetworkRecipe
@@ -186,6 +190,10 @@ class Recipe(_Part):
         if double := [label for label, count in labels.items() if count > 1]:
             raise ValueError(f"several sources are called {double[0]}: give each a `name`")
         return self
+
+    def beginning_from(self, bundle: Bundle) -> Recipe:
+        """The recipe of a run that begins from a bundle's weights: what that has learnt from has been seen."""
+        return self.model_copy(update={"learnt_before": tuple(bundle.metadata.get("training_data", ()))})
 
     def dealt(self, patients: Iterable[str]) -> Recipe:
         """With `folds` as a number: the patients dealt into that many folds, by a hash of each one's name.

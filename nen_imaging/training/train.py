@@ -11,7 +11,7 @@ from nen_imaging.training.data import NETWORKS as NETWORKS
 from nen_imaging.training.data import NetworkName, load_cases, scans
 from nen_imaging.training.loop import train_network
 from nen_imaging.training.processes import ALONE, Processes
-from nen_imaging.training.recipes import Recipe
+from nen_imaging.training.recipes import Recipe, RecipeError
 from nen_imaging.training.samples import StepSamples
 
 
@@ -30,9 +30,16 @@ def train(
     """Train the networks one after the other; returns the checkpoint of each, `<run>/<network>/checkpoint.pt`.
 
     With ``start_from`` the networks begin from a bundle's weights: more training, or training for one's own scanner.
-    A recipe with data sets must know its data (`data.with_data`).
     With ``resume`` a network goes on from its checkpoint where it has one, and starts where it has none.
+    A recipe with data sets must know its data (`data.with_data`), one that begins from weights whom these have seen.
+
+    Raises RecipeError where these have seen a held-out patient.
     """
+    if known := set(recipe.held_out) & {row["patient"] for row in recipe.learnt_before}:
+        raise RecipeError(
+            f"The weights to begin from have learnt from held-out patients, {', '.join(sorted(known))}: begin from "
+            "others, or hold others out."
+        )
     if absent := set(recipe.held_out) - {scan.patient for name in NETWORKS for scan in scans(recipe, name, data)}:
         report(f"Held out, but not in the data: {', '.join(sorted(absent))}.")
     checkpoints: dict[NetworkName, Path] = {}

@@ -142,7 +142,7 @@ def test_a_real_case_keeps_its_volumes(shared_data, recipe, tmp_path):
         (case,) = load_cases(recipe, network, tmp_path / "data")
         volumes_ml = [(case.label.array >= code).sum() * case.label.voxel_volume_ml for code in (1, 2)]
         assert volumes_ml == pytest.approx([1860.6, 164.3], rel=0.015)
-        assert case.label.array.size < 4e6
+        assert case.label.array.size < 6e6  # of 31e6
 
 
 def test_several_processes_prepare_the_same(msd, tmp_path):

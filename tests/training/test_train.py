@@ -10,11 +10,13 @@ import pytest
 import yaml
 
 from nen_imaging.cli.main import main
-from nen_imaging.segmentation.bundle import find_bundle, read_inference, verify
+from nen_imaging.segmentation.bundle import Bundle, find_bundle, read_inference, verify
 from nen_imaging.segmentation.calibration import Calibration, sigmoid
 from nen_imaging.shipped import shipped
 from nen_imaging.training.calibrate import Voxels, fit_lesions
+from nen_imaging.training.data import training_data
 from nen_imaging.training.recipes import Recipe, RecipeError, load_recipe
+from nen_imaging.training.train import train
 
 
 def test_one_command_trains_and_exports(data, recipe, tmp_path):
@@ -120,3 +122,17 @@ def test_a_wrong_recipe_is_refused_with_its_key(text, message, tmp_path):
     (tmp_path / "recipe.yaml").write_text(text)
     with pytest.raises(RecipeError, match=message):
         load_recipe(tmp_path / "recipe.yaml")
+
+
+def test_what_the_first_weights_have_seen_is_seen(data, recipe, tmp_path):
+    rows = [
+        {"case": "one", "patient": "A", "licence": "own", "networks": "lesion"},
+        {"case": "elsewhere", "patient": "C", "licence": "own", "networks": "liver"},
+    ]
+    begun = Bundle("first", tmp_path, "0" * 64, "own", {"training_data": rows}, {})
+    later = recipe.beginning_from(begun)
+    networks = {row["case"]: row["networks"] for row in training_data(later, data)}
+    assert networks == {"elsewhere": "liver (before)"} | dict.fromkeys(("one", "two", "three"), "liver, lesion")
+    assert later.model_dump() == recipe.model_dump()
+    with pytest.raises(RecipeError, match="learnt from held-out patients, C"):
+        train(later.model_copy(update={"held_out": ["C"]}), data, tmp_path / "run")
