@@ -197,6 +197,7 @@ def _degraded(
 ) -> tuple[torch.Tensor, float]:
     """Contrast, shift, thick slices, kernel and noise; the reference follows contrast and shift."""
     import torch
+    from scipy.ndimage import gaussian_filter
 
     gain, shift = rng.uniform(0.85, 1.15), rng.normal(0, 8)
     hu = (hu - 50.0) * gain + 50.0 + shift
@@ -204,6 +205,8 @@ def _degraded(
     if rng.random() < 0.3:  # thick slices: mean of neighbours along z
         width = int(rng.integers(1, max(2, round(6 / spacing_mm / 2)) + 1)) * 2 + 1
         hu = _blurred(hu, (1, 1, width))
+    if rng.random() < 0.25:  # a smooth kernel, or an image of coarser voxels
+        hu = torch.from_numpy(gaussian_filter(hu.numpy(), float(rng.uniform(0.4, 1.1))))
     if rng.random() < 0.5:
         noise = torch.from_numpy(rng.standard_normal(tuple(hu.shape), dtype=np.float32))
         if rng.random() < 0.6:  # correlated, as after a smooth kernel
