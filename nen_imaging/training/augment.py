@@ -211,7 +211,7 @@ def _degraded(
         noise = torch.from_numpy(rng.standard_normal(tuple(hu.shape), dtype=np.float32))
         if rng.random() < 0.6:  # correlated, as after a smooth kernel
             noise = _blurred(noise, (3, 3, 3)) * 3.0
-        hu = hu + noise * float(rng.uniform(2, 22))
+        hu = hu + noise * float(rng.uniform(2, 30))
     return hu, reference_hu
 
 
