@@ -1,4 +1,4 @@
-"""From a study folder to measured livers: seven rules, thin; every command can be typed by hand.
+"""From a study folder to measured livers: eight rules, thin; every command can be typed by hand.
 
 snakemake --cores 2 --config study=STUDY results=RESULTS [timeline=DIR]
 snakemake validate --cores 2 --config dataset=lits root=DIR results=RESULTS [compat=codalab]
@@ -84,6 +84,29 @@ rule import_pet:
         "nen-imaging stage import_pet {output} {input} --options {params.options:q} > {log} 2>&1"
 
 
+rule import_low_dose_ct:
+    input:
+        "patients/{patient}/stagings/{staging}/low_dose_ct_selection.json",
+    output:
+        directory("patients/{patient}/stagings/{staging}/low_dose_ct"),
+    log:
+        "logs/{patient}/{staging}.import_low_dose_ct.log",
+    benchmark:
+        "benchmarks/{patient}/{staging}.import_low_dose_ct.tsv"
+    conda:
+        "config/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+        gpu=0,
+    params:
+        version=PLAN.version("import_low_dose_ct"),
+        options=PLAN.options("import_low_dose_ct"),
+    shell:
+        "nen-imaging stage import_low_dose_ct {output} {input} --options {params.options:q} > {log} 2>&1"
+
+
 rule segment:
     input:
         "patients/{patient}/stagings/{staging}/ct",
@@ -134,6 +157,7 @@ rule measure:
 
 rule uptake:
     input:
+        lambda wildcards: PLAN.low_dose_ct(wildcards.patient, wildcards.staging),
         "patients/{patient}/stagings/{staging}/ct",
         "patients/{patient}/stagings/{staging}/pet",
         "patients/{patient}/stagings/{staging}/measure",

@@ -125,6 +125,12 @@ class UptakeConfig(_Section):
         gt=0,
         description="healthy liver (ml) that must remain away from lesions, else no lesion is compared with it",
     )
+    alignment_limit_mm: float = Field(
+        8.0,
+        gt=0,
+        description="a PET of another frame of reference than the CT's is brought onto the CT; where its place remains "
+        "less certain than this (mm) no SUV of a lesion is given",
+    )
 
 
 class FollowConfig(_Section):

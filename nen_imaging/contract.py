@@ -115,6 +115,10 @@ REASONS: dict[str, ReasonKind] = {
     "pet.corrected": _warns("Values of `corrections.csv` were used; see `pet.json`."),
     "pet.shifted": _warns("PET and CT lie apart; look at the fusion before you trust single lesions."),
     "pet.shift_unknown": _warns("PET and CT may lie apart; look at the fusion before you trust single lesions."),
+    "pet.aligned": _warns("The PET was brought onto the CT: look at the fusion before you trust single lesions."),
+    "pet.not_aligned": _warns(
+        "No SUV is given. Pin the PET/CT's own CT in `pins.csv` to have it measured, or add the PET that belongs."
+    ),
     # segmentation
     "liver.absent": _refuses("No liver was found: check that the CT shows the upper abdomen."),
     "liver.truncated": _warns("The liver is cut by the edge of the image: volumes are `at least`."),
@@ -176,11 +180,12 @@ def worst_state(reasons: list[Reason]) -> State:
     return State.REFUSED if State.REFUSED in states else State.WARNED if State.WARNED in states else State.OK
 
 
-STAGING_STAGES = ("import_ct", "import_pet", "segment", "measure", "uptake")
+STAGING_STAGES = ("import_ct", "import_pet", "import_low_dose_ct", "segment", "measure", "uptake")
 PATIENT_STAGES = ("follow", "report")
 FOLDER_OF_STAGE = {
     "import_ct": "ct",
     "import_pet": "pet",
+    "import_low_dose_ct": "low_dose_ct",
     "segment": "segment",
     "measure": "measure",
     "uptake": "uptake",
@@ -250,12 +255,18 @@ class Results:
 # Files beside the stage folders, written by index, always there, rewritten only when their content changes.
 CT_SELECTION = "ct_selection.json"
 PET_SELECTION = "pet_selection.json"
+LOW_DOSE_CT_SELECTION = "low_dose_ct_selection.json"
 CORRECTIONS = "corrections.json"
 READER = "reader.json"
 TIMELINE = "timeline.json"
 LINKS = "links.json"
 
-STAGINGS_COLUMNS = ("patient", "staging", "date", "state", "has_ct", "has_pet", "ct_series", "pet_series", "notes")
+NO_FRAME = "none"  # in place of the keyed hash of a frame of reference: positions can be compared with nothing else
+
+STAGINGS_COLUMNS = (
+    "patient", "staging", "date", "state", "has_ct", "has_pet", "ct_series", "pet_series", "low_dose_ct_series",
+    "notes",
+)  # fmt: skip
 SERIES_COLUMNS = (
     "patient", "study", "series", "date", "modality", "files", "image_type", "description_phase",
     "slice_thickness_mm", "spacing_mm", "extent_mm", "kernel", "score", "chosen_for", "reason", "codes",
@@ -275,7 +286,7 @@ UPTAKE_COLUMNS = (
     "lesion", "suv_max", "suv_mean", "suv_peak_local", "suv_peak_global", "suv_mean_corrected", "suv_peak_corrected",
     "pet_volume_ml", "ssr_tv_ml", "tl_ssr_ml", "threshold_rule", "threshold_suv", "tumour_to_liver_max",
     "tumour_to_liver_mean", "tumour_to_spleen_max", "tumour_to_spleen_mean", "krenning_modified", "status",
-    "status_reason", "partial_volume",
+    "status_reason", "partial_volume", "pet_shift_mm", "pet_shift_uncertainty_mm",
 )  # fmt: skip
 VOI_COLUMNS = ("voi", "organ", "volume_ml", *UPTAKE_COLUMNS[1:])  # a reader's volumes outside the liver
 FOCI_COLUMNS = (  # candidates outside the liver, for a reader; the place is that of the maximum, LPS

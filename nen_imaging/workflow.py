@@ -34,12 +34,15 @@ from nen_imaging.tables import read_table
 STAGES = {
     "import_ct": "nen_imaging.dicom.stages:IMPORT_CT",
     "import_pet": "nen_imaging.dicom.stages:IMPORT_PET",
+    "import_low_dose_ct": "nen_imaging.dicom.stages:IMPORT_LOW_DOSE_CT",
     "segment": "nen_imaging.segmentation.stages:SEGMENT",
     "measure": "nen_imaging.measurement.stages:MEASURE",
     "uptake": "nen_imaging.measurement.stages:UPTAKE",
     "follow": "nen_imaging.longitudinal.stages:FOLLOW",
     "report": "nen_imaging.report.stages:REPORT",
 }
+SECTIONS = {"import_low_dose_ct": "import_ct"}
+"""Stages whose options are those of another section of the config than the one of their name."""
 PATH_VARIABLES = {"study": "NEN_IMAGING_STUDY", "timeline": "NEN_IMAGING_TIMELINE"}
 """Where `nen-imaging run` hands these paths to Snakemake: they may name a person, and its log shows the config."""
 DEVICES = ("auto", "cpu", "cuda")
@@ -71,6 +74,8 @@ class PlannedStaging:
     patient: str
     staging: str
     has_pet: bool
+    has_low_dose_ct: bool = False
+    """Whether a CT beside the measured one tells where the PET lies."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +129,11 @@ class Plan:
             if planned.has_pet or name not in ("pet", "uptake")
         ]
 
+    def low_dose_ct(self, patient: str, staging: str) -> list[str]:
+        """The folder ``low_dose_ct`` of a staging that has one."""
+        has = any((one.patient, one.staging) == (patient, staging) and one.has_low_dose_ct for one in self.stagings)
+        return [f"patients/{patient}/stagings/{staging}/low_dose_ct"] if has else []
+
     def version(self, stage: str) -> int:
         return stage_of(stage).version
 
@@ -156,7 +166,9 @@ class Plan:
         return summary_text(self.results)
 
     def _options(self, stage: str) -> dict[str, Any]:
-        return segment_options(self.config) if stage == "segment" else self.config.options_of(stage)
+        return (
+            segment_options(self.config) if stage == "segment" else self.config.options_of(SECTIONS.get(stage, stage))
+        )
 
     def _stage_folders(self) -> Iterator[tuple[str, Path]]:
         """Every folder the plan will make, producers before their readers."""
@@ -215,7 +227,10 @@ def _planned(results: Results, *, only_failed: bool) -> tuple[PlannedStaging, ..
     if only_failed:
         failed = {path.parent.name for path in (results.logs / "errors").glob("*/*.json")}
         rows = [row for row in rows if row["patient"] in failed]
-    return tuple(PlannedStaging(row["patient"], row["staging"], row["has_pet"] == "yes") for row in rows)
+    return tuple(
+        PlannedStaging(row["patient"], row["staging"], row["has_pet"] == "yes", bool(row.get("low_dose_ct_series")))
+        for row in rows
+    )
 
 
 def removable(results: Results) -> list[Path]:

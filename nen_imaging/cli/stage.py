@@ -14,7 +14,7 @@ HELP = "run one stage: the name, its folder, the folders and files it reads"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
-    parser.add_argument("name", help="import_ct, import_pet, segment, measure, uptake, follow or report")
+    parser.add_argument("name", help="import_ct, import_pet, import_low_dose_ct, segment, measure, ...")
     parser.add_argument("output", type=Path, help="the stage's folder inside the results")
     parser.add_argument("inputs", type=Path, nargs="*", help="stage folders and JSON files it reads")
     parser.add_argument("--options", type=json.loads, default={}, help="its section of the config, as JSON")

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from nen_imaging.contract import NO_FRAME
 from nen_imaging.dicom.database import FileRow, FilesDatabase
 from nen_imaging.dicom.headers import Header
 from nen_imaging.dicom.privacy import Pseudonymiser
@@ -56,6 +57,8 @@ class Series:
     extent_mm: float | None
     is_axial: bool
     weak_identity: bool
+    frame_of_reference: str = NO_FRAME
+    """Positions of series that share it can be compared; `NO_FRAME` where slices name none, or several."""
     codes: tuple[str, ...] = field(default=())
 
     @property
@@ -188,8 +191,13 @@ def _summarize(key: str, rows: list[FileRow], patients: Mapping[tuple[str, str],
         extent_mm=extent,
         is_axial=normal is not None and abs(float(normal[2])) > 0.8,
         weak_identity=weak,
+        frame_of_reference=_only({header.frame_of_reference for header in headers}) or NO_FRAME,
         codes=_codes(kind, weak=weak, dated=bool(date)),
     )
+
+
+def _only(words: set[str]) -> str:
+    return next(iter(words)) if len(words) == 1 else ""
 
 
 def _codes(kind: SeriesKind, *, weak: bool, dated: bool) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from nen_imaging.dicom import vocabulary
 from nen_imaging.dicom.attributes import integer_of, items_of, number_of, numbers_of, text_of, texts_of
 from nen_imaging.dicom.privacy import Pseudonymiser
 
-HEADER_VERSION = 5  # raise with every change of what is read: the cache is then read anew
+HEADER_VERSION = 6  # raise with every change of what is read: the cache is then read anew
 _HEAD_BYTES = 32 * 1024
 _PIXEL_DATA_ELEMENT_BYTES = 12
 _KEYWORDS = (
@@ -30,7 +30,7 @@ _KEYWORDS = (
     "PatientID", "IssuerOfPatientID", "SliceThickness", "ConvolutionKernel", "StudyInstanceUID",
     "SeriesInstanceUID", "AcquisitionNumber", "ImagePositionPatient", "ImageOrientationPatient", "SamplesPerPixel",
     "NumberOfFrames", "Rows", "Columns", "PixelSpacing", "BitsAllocated", "RescaleSlope", "CorrectedImage",
-    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "FrameOfReferenceUID",
 )  # fmt: skip
 
 
@@ -73,6 +73,8 @@ class Header:
     names_localizer: bool
     kernel: str
     acquisition: int | None
+    frame_of_reference: str
+    """Empty where the header names none."""
     digest: str
 
     def to_list(self) -> list[Any]:
@@ -173,6 +175,7 @@ def _header(dataset: pydicom.FileDataset, digest: str, pseudonymiser: Pseudonymi
     study = text_of(dataset, "StudyInstanceUID")
     spacing, orientation, positions, thickness, rescaled = _geometry(dataset)
     identity = _identity(dataset, pseudonymiser)
+    frame = text_of(dataset, "FrameOfReferenceUID")
     return Header(
         identity=identity,
         issuer=pseudonymiser.issuer(text_of(dataset, "IssuerOfPatientID")),
@@ -197,6 +200,7 @@ def _header(dataset: pydicom.FileDataset, digest: str, pseudonymiser: Pseudonymi
         names_localizer=vocabulary.names_localizer(texts),
         kernel=vocabulary.kernel_word(" ".join(texts_of(dataset, "ConvolutionKernel"))),
         acquisition=integer_of(dataset, "AcquisitionNumber"),
+        frame_of_reference=pseudonymiser.digest("frame of reference", frame) if frame else "",
         digest=digest,
     )
 

@@ -26,7 +26,7 @@ def series_rows(series: Iterable[Series], selection: Selection, pins: Pins) -> l
     chosen = {
         choice.series.key: choice.reason
         for one in selection.selected
-        for choice in (one.ct, one.pet)
+        for choice in (one.low_dose_ct, one.ct, one.pet)
         if choice.series is not None
     }
     return [_series_row(one, selection, pins, chosen) for one in series]
@@ -114,6 +114,7 @@ def _staging_row(selected: Selected) -> Row:
         "has_pet": "yes" if pet.series else "no",
         "ct_series": ct.series.key if ct.series else "",
         "pet_series": pet.series.key if pet.series else "",
+        "low_dose_ct_series": selected.low_dose_ct.series.key if selected.low_dose_ct.series else "",
         "notes": "; ".join(notes),
     }
 

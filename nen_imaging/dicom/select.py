@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nen_imaging.contract import NO_FRAME
 from nen_imaging.dicom.group import Series, SeriesKind
 from nen_imaging.dicom.stagings import Staging, days_between
 from nen_imaging.dicom.vocabulary import Phase
@@ -77,6 +78,26 @@ def score_pet(series: Series, anchor: str) -> Score:
     if series.slices < _TOO_FEW_SLICES:
         grounds.append((-50, f"only {series.slices} slices"))
     return _score(grounds)
+
+
+def score_low_dose_ct(series: Series) -> Score:
+    """Points of a CT that tells where the PET lies: what it shows of the body counts, and no contrast phase."""
+    grounds = [
+        (20 * min(1.0, (series.extent_mm or 0) / _ENOUGH_EXTENT_MM), f"extent {_shown(series.extent_mm)}"),
+        (10 if series.is_original else 0, "original" if series.is_original else "derived"),
+        (10 if series.is_axial else 0, "axial" if series.is_axial else "not axial"),
+        (0 if series.is_sharp else 5, "sharp kernel" if series.is_sharp else "soft or unknown kernel"),
+    ]
+    if series.slices < _TOO_FEW_SLICES:
+        grounds.append((-50, f"only {series.slices} slices"))
+    return _score(grounds)
+
+
+def low_dose_candidates(staging: Staging, ct: Series | None, pet: Series | None) -> list[Series]:
+    """The CT of a staging that lie in the PET's frame of reference, where the one that is measured does not."""
+    if ct is None or pet is None or pet.frame_of_reference in (NO_FRAME, ct.frame_of_reference):
+        return []
+    return [one for one in staging.ct if one.frame_of_reference == pet.frame_of_reference]
 
 
 def _score(grounds: Iterable[tuple[float, str]]) -> Score:

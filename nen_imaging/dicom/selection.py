@@ -5,12 +5,22 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from nen_imaging.contract import CT_SELECTION, PET_SELECTION, Reason, Results
+from nen_imaging.contract import CT_SELECTION, LOW_DOSE_CT_SELECTION, NO_FRAME, PET_SELECTION, Reason, Results
 from nen_imaging.dicom.group import Series
-from nen_imaging.dicom.select import Choice, Pins, Score, SelectionRules, choose, score_ct, score_pet
+from nen_imaging.dicom.select import (
+    Choice,
+    Pins,
+    Score,
+    SelectionRules,
+    choose,
+    low_dose_candidates,
+    score_ct,
+    score_low_dose_ct,
+    score_pet,
+)
 from nen_imaging.dicom.stagings import UNDATED, Staging, make_stagings
 from nen_imaging.stage import write_json
 from nen_imaging.tables import read_table
@@ -23,11 +33,12 @@ _TEXT_OF_CODE = {
 
 @dataclass(frozen=True)
 class Selected:
-    """A staging with the choice of its CT and of its PET."""
+    """A staging with the choice of its CT, of its PET, and of the CT that tells where another frame's PET lies."""
 
     staging: Staging
     ct: Choice
     pet: Choice
+    low_dose_ct: Choice
 
 
 @dataclass(frozen=True)
@@ -70,11 +81,24 @@ def select_series(
     def chosen(staging: Staging, candidates: Sequence[Series], name: str) -> Choice:
         return choose(candidates, scores, pins, None if reselect else _previous(results, staging, name))
 
-    selected = tuple(
-        Selected(staging, chosen(staging, staging.ct, CT_SELECTION), chosen(staging, staging.pet, PET_SELECTION))
-        for staging in stagings
-    )
-    return Selection(selected, staging_of, scores)
+    def selected(staging: Staging) -> Selected:
+        ct = chosen(staging, staging.ct, CT_SELECTION)
+        pet = chosen(staging, staging.pet, PET_SELECTION)
+        return Selected(staging, ct, pet, low_dose_ct(staging, ct, pet))
+
+    def low_dose_ct(staging: Staging, ct: Choice, pet: Choice) -> Choice:
+        candidates = low_dose_candidates(staging, ct.series, pet.series)
+        points = {one.key: score_low_dose_ct(one) for one in candidates}
+        bans = {key: pin for key, pin in pins.items() if not pin}
+        previous = None if reselect else _previous(results, staging, LOW_DOSE_CT_SELECTION)
+        choice = choose(candidates, points, bans, previous)
+        return (
+            replace(choice, better=None, reason=f"tells where the PET lies ({choice.reason})")
+            if choice.series
+            else choice
+        )
+
+    return Selection(tuple(map(selected, stagings)), staging_of, scores)
 
 
 def _known_anchors(results: Results) -> dict[str, list[str]]:
@@ -94,11 +118,13 @@ def _previous(results: Results, staging: Staging, name: str) -> str | None:
 
 
 def write_selections(selection: Selection, results: Results) -> None:
-    """Write `ct_selection.json` and `pet_selection.json` of every staging."""
+    """Write `ct_selection.json`, `pet_selection.json` and `low_dose_ct_selection.json` of every staging."""
     for one in selection.selected:
         folder = results.staging(one.staging.patient, one.staging.name)
         write_json(folder / CT_SELECTION, _content(one.ct, "ct.none", "CT"), only_if_changed=True)
         write_json(folder / PET_SELECTION, _content(one.pet, "pet.none", "PET"), only_if_changed=True)
+        low_dose_ct = _content(one.low_dose_ct, "ct.none", "CT in the frame of reference of a PET that lies in another")
+        write_json(folder / LOW_DOSE_CT_SELECTION, low_dose_ct, only_if_changed=True)
 
 
 def _content(choice: Choice, code_of_none: str, kind: str) -> dict[str, Any]:
@@ -106,6 +132,7 @@ def _content(choice: Choice, code_of_none: str, kind: str) -> dict[str, Any]:
     series = choice.series
     if series is None:
         nothing = {"series": None, "date": "", "files": 0, "bytes": 0, "digest": "", "phase_header": "unknown"}
+        nothing["frame_of_reference"] = NO_FRAME
         return nothing | {"reasons": [_reason(code_of_none, f"This staging has no {kind}: {choice.reason}.")]}
     return {
         "series": series.key,
@@ -114,6 +141,7 @@ def _content(choice: Choice, code_of_none: str, kind: str) -> dict[str, Any]:
         "bytes": series.bytes,
         "digest": series.digest,
         "phase_header": series.phase,
+        "frame_of_reference": series.frame_of_reference,
         "reasons": [_reason(code, _TEXT_OF_CODE[code]) for code in series.codes if code in _TEXT_OF_CODE],
     }
 

@@ -1,20 +1,29 @@
-"""The edge of this room: the selected series of a staging become `ct/` and `pet/`."""
+"""The edge of this room: the selected series of a staging become `ct/`, `pet/` and, where needed, `low_dose_ct/`."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from nen_imaging.contract import CORRECTIONS, CT_SELECTION, PET_SELECTION, Refusal, Results
+from nen_imaging.contract import CORRECTIONS, CT_SELECTION, LOW_DOSE_CT_SELECTION, PET_SELECTION, Refusal, Results
 from nen_imaging.stage import Outcome, Stage, StageCall, write_json
 from nen_imaging.volume import write_nifti
 
 
 def _import_ct(call: StageCall) -> Outcome:
+    return _imported_ct(call, _selection(call, CT_SELECTION, "ct.none", "No CT was selected for this staging."))
+
+
+def _import_low_dose_ct(call: StageCall) -> Outcome:
+    """A CT that tells where the PET lies. Nothing is measured on it: what its images lack is a fact, and no warning."""
+    outcome = _imported_ct(call, _selection(call, LOW_DOSE_CT_SELECTION, "ct.none", "No low-dose CT was selected."))
+    return Outcome(facts=outcome.facts | {"remarks": [f"{one.code}: {one.text}" for one in outcome.reasons]})
+
+
+def _imported_ct(call: StageCall, selection: dict[str, Any]) -> Outcome:
     from nen_imaging.dicom.attributes import quiet_reading
     from nen_imaging.dicom.series import read_ct
 
-    selection = _selection(call, CT_SELECTION, "ct.none", "No CT was selected for this staging.")
     with quiet_reading():
         image = read_ct(
             _files(call, selection),
@@ -22,7 +31,7 @@ def _import_ct(call: StageCall) -> Outcome:
             resample_uneven=call.options["resample_uneven"],
         )
     write_nifti(call.folder / "ct.nii.gz", image.volume)
-    selected = {name: selection.get(name) for name in ("series", "date", "phase_header")}
+    selected = {name: selection.get(name) for name in ("series", "date", "phase_header", "frame_of_reference")}
     return Outcome(image.reasons, image.facts | selected)
 
 
@@ -43,8 +52,9 @@ def _import_pet(call: StageCall) -> Outcome:
     with quiet_reading():
         image = read_pet(_files(call, selection), corrections, spacing_tolerance_mm=tolerance_mm)
     write_nifti(call.folder / "suv.nii.gz", image.volume)
-    write_json(call.folder / "pet.json", image.provenance | {"corrections": rows})
-    facts = {name: selection.get(name) for name in ("series", "date")}
+    facts = {name: selection.get(name) for name in ("series", "date", "frame_of_reference")}
+    provenance = image.provenance | {"corrections": rows, "frame_of_reference": facts["frame_of_reference"]}
+    write_json(call.folder / "pet.json", provenance)
     return Outcome(image.reasons, facts | {"slices": image.volume.shape[2]})
 
 
@@ -83,5 +93,6 @@ def _files(call: StageCall, selection: dict[str, Any]) -> Any:  # noqa: ANN401 -
     return open_files(*files_of_series(Results(call.context.results), selection["series"]))
 
 
-IMPORT_CT = Stage("import_ct", 2, _import_ct)
-IMPORT_PET = Stage("import_pet", 2, _import_pet)
+IMPORT_CT = Stage("import_ct", 3, _import_ct)
+IMPORT_LOW_DOSE_CT = Stage("import_low_dose_ct", 1, _import_low_dose_ct)
+IMPORT_PET = Stage("import_pet", 3, _import_pet)

@@ -15,12 +15,12 @@ from nen_imaging.longitudinal.registration import (
     Liver,
     Registration,
     RegistrationLimits,
-    in_reference,
     liver_box,
     liver_of,
     register,
     same_place,
 )
+from nen_imaging.registration import in_reference
 from nen_imaging.volume import LPS_TO_RAS, Array, FloatArray, Volume, grid_with_spacing, resample
 
 _GRID_MM = 2.0

@@ -1,8 +1,7 @@
 """Livers of one patient, aligned: rigid, then affine, to one reference staging.
 
 What is aligned is one picture per staging on a coarse grid: the signed distance to the liver's surface, clipped, with
-the contrast inside the liver laid over it. Shape leads; vessels, fissures and lesions that stayed help. All points
-of the grid near the liver take part and one thread adds them up, so that the result does not vary.
+the contrast inside the liver laid over it. Shape leads; vessels, fissures and lesions that stayed help.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ import SimpleITK
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from nen_imaging.volume import LPS_TO_RAS, FloatArray, Volume, grid_with_spacing, resample, to_itk
+from nen_imaging.registration import centroid_mm, in_reference, optimised, ras_matrix, rigid_transform
+from nen_imaging.volume import FloatArray, Volume, grid_with_spacing, resample, to_itk
 
 _MARGIN_MM = 28.0
 _CLIP_MM = 16.0
@@ -96,17 +96,15 @@ def register(reference: Liver, staging: Liver, limits: RegistrationLimits) -> Re
     """Align a staging's liver to the reference's."""
     fixed, moving = to_itk(_picture(reference)), to_itk(_picture(staging))
     region = to_itk(reference.mask.with_array(_signed_distance_mm(reference.mask) < _CLIP_MM))
-    shift = _centroid_mm(staging.mask) - _centroid_mm(reference.mask)
-    rigid = SimpleITK.Euler3DTransform()
-    rigid.SetCenter((LPS_TO_RAS[:3, :3] @ _centroid_mm(reference.mask)).tolist())
-    rigid.SetTranslation((LPS_TO_RAS[:3, :3] @ shift).tolist())
-    rigid = SimpleITK.Euler3DTransform(_optimised(fixed, moving, region, rigid))
+    shift = centroid_mm(staging.mask) - centroid_mm(reference.mask)
+    rigid = rigid_transform(centroid_mm(reference.mask), shift)
+    rigid = SimpleITK.Euler3DTransform(optimised(fixed, moving, region, rigid))
     affine = SimpleITK.AffineTransform(3)
     affine.SetCenter(rigid.GetCenter())
     affine.SetMatrix(rigid.GetMatrix())
     affine.SetTranslation(rigid.GetTranslation())
-    affine = SimpleITK.AffineTransform(_optimised(fixed, moving, region, affine))
-    return assess(reference, staging, _ras_matrix(affine), limits)
+    affine = SimpleITK.AffineTransform(optimised(fixed, moving, region, affine))
+    return assess(reference, staging, ras_matrix(affine), limits)
 
 
 def same_place(staging: Liver) -> Registration:
@@ -140,11 +138,6 @@ def assess(reference: Liver, staging: Liver, matrix: FloatArray, limits: Registr
     return Registration(matrix, "affine", dice, distance, uncertainty, "; ".join(reasons))
 
 
-def in_reference(volume: Volume, matrix: FloatArray) -> Volume:
-    """The same voxels, placed where they lie in the reference (the affine is sheared then; nothing is resampled)."""
-    return Volume(volume.array, np.linalg.inv(matrix) @ volume.affine)
-
-
 def _picture(liver: Liver) -> Volume:
     """Clipped signed distance (mm, negative inside), and inside the liver its contrast, in mm per HU."""
     distance = np.clip(_signed_distance_mm(liver.mask), -_CLIP_MM, _CLIP_MM)
@@ -158,42 +151,6 @@ def _signed_distance_mm(mask: Volume) -> FloatArray:
     inside, spacing = mask.array.astype(bool), mask.spacing_mm
     outer, inner = (ndimage.distance_transform_edt(part, sampling=spacing) for part in (~inside, inside))
     return np.asarray(outer - inner)
-
-
-def _centroid_mm(mask: Volume) -> FloatArray:
-    return mask.affine[:3, :3] @ np.argwhere(mask.array).mean(axis=0) + mask.affine[:3, 3]
-
-
-def _optimised(
-    fixed: SimpleITK.Image, moving: SimpleITK.Image, region: SimpleITK.Image, start: SimpleITK.Transform
-) -> SimpleITK.Transform:
-    method = SimpleITK.ImageRegistrationMethod()
-    method.SetNumberOfThreads(1)  # the order of summation, and with it the last digits, depends on it
-    method.SetMetricAsMeanSquares()
-    method.SetMetricFixedMask(region)
-    method.SetMetricSamplingStrategy(method.NONE)
-    method.SetInterpolator(SimpleITK.sitkLinear)
-    method.SetOptimizerAsRegularStepGradientDescent(
-        learningRate=1.0,
-        minStep=0.01,  # of a mm: finer steps cost five times as long and change Dice by 0.002
-        numberOfIterations=200,
-        gradientMagnitudeTolerance=1e-6,
-        estimateLearningRate=method.EachIteration,  # else one step of 3 "units" may turn the liver inside out
-        maximumStepSizeInPhysicalUnits=2.0,
-    )
-    method.SetOptimizerScalesFromPhysicalShift()
-    method.SetInitialTransform(start, inPlace=False)
-    found = method.Execute(fixed, moving)
-    return found.GetNthTransform(0) if isinstance(found, SimpleITK.CompositeTransform) else found
-
-
-def _ras_matrix(transform: SimpleITK.AffineTransform) -> FloatArray:
-    """ITK's map of fixed to moving points (LPS, about a centre) as a 4 x 4 matrix in RAS."""
-    linear, centre = np.array(transform.GetMatrix()).reshape(3, 3), np.array(transform.GetCenter())
-    matrix = np.eye(4)
-    matrix[:3, :3] = linear
-    matrix[:3, 3] = np.array(transform.GetTranslation()) + centre - linear @ centre
-    return LPS_TO_RAS @ matrix @ LPS_TO_RAS
 
 
 def _surface_distance_mm(first: NDArray[np.bool_], second: NDArray[np.bool_], spacing_mm: FloatArray) -> float:

@@ -49,7 +49,7 @@ def lesion_uptake(
     diameter_mm = sphere_diameter_mm(volume_ml)
     partial = diameter_mm < _PARTIAL_VOLUME_FWHM * float(options["pet_fwhm_mm"])
     share = share_inside(mask, suv)
-    numbers = suv_statistics(suv, share) | {"partial_volume": "yes" if partial else "no"}
+    numbers = suv_statistics(suv, share) | {"partial_volume": "yes" if partial else "no"} | _place(references.shift)
     outside = covered_share(mask, suv) < COVERED
     if outside or numbers["suv_max"] is None:
         reason = "the PET does not cover it" if outside else "it fills no voxel of the PET"
@@ -68,9 +68,14 @@ def lesion_uptake(
         iso_percent=float(options["iso_percent"]),
     )
     status, reason = status_of(
-        score, partial_volume=partial, diameter_mm=diameter_mm, shift_mm=references.shift.length_mm
+        score, partial_volume=partial, diameter_mm=diameter_mm, shift_mm=references.shift.left_mm
     )
     return numbers | {"krenning_modified": score, "status": status, "status_reason": reason}
+
+
+def _place(shift: Shift) -> dict[str, Any]:
+    """What stands beside each SUV of the PET's place."""
+    return {"pet_shift_mm": shift.length_mm, "pet_shift_uncertainty_mm": shift.uncertainty_mm}
 
 
 def suv_statistics(suv: Volume, share: Shares) -> dict[str, Any]:

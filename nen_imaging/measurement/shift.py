@@ -24,7 +24,7 @@ METHOD = "liver edge: correlation of the CT's liver with the PET, clipped at the
 
 @dataclass(frozen=True)
 class Shift:
-    """From CT to PET in LPS millimetres; None where it could not be measured, with the reason in ``method``."""
+    """From CT to PET in LPS millimetres, at the liver; None where it could not be measured, ``method`` tells why."""
 
     x_mm: float | None
     y_mm: float | None
@@ -32,6 +32,18 @@ class Shift:
     length_mm: float | None
     uncertainty_mm: float | None
     method: str = METHOD
+    rotation_degrees: float | None = None
+    """None where only a translation is measured."""
+    frame: str = "same"
+    """The PET's frame of reference: the ``same`` as the CT's, where a shift is told and left; ``another``, or unknown,
+    where the PET is brought onto the CT before anything is measured."""
+    corrected_within_mm: float | None = None
+    """How far off the PET may still lie where it was brought onto the CT."""
+
+    @property
+    def left_mm(self) -> float | None:
+        """How far the PET that is measured may lie from the CT; None: unknown."""
+        return self.length_mm if self.frame == "same" else self.corrected_within_mm
 
     def as_dict(self) -> dict[str, Any]:
         return {name: round(value, 2) if isinstance(value, float) else value for name, value in asdict(self).items()}

@@ -53,7 +53,7 @@ def status_of(
     if score is None:
         return "not evaluable", "no reference in the liver"
     if shift_mm is not None and shift_mm > diameter_mm:
-        return "not evaluable", f"PET and CT lie {shift_mm:.0f} mm apart, the lesion measures {diameter_mm:.0f} mm"
+        return "not evaluable", f"PET and CT may lie {shift_mm:.0f} mm apart, the lesion measures {diameter_mm:.0f} mm"
     if score >= 3:
         return "positive", ""
     if partial_volume:

@@ -1,13 +1,14 @@
-"""The edge of this room: `ct/` and `segment/` become `measure/`; with `pet/` they become `uptake/`."""
+"""The edge of this room: `ct/` and `segment/` become `measure/`; with `pet/` (and `low_dose_ct/`) `uptake/`."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
-from nen_imaging.contract import FOCI_COLUMNS, LESIONS_COLUMNS, READER, UPTAKE_COLUMNS, VOI_COLUMNS
-from nen_imaging.stage import Outcome, Stage, StageCall, write_json
+from nen_imaging.contract import FOCI_COLUMNS, LESIONS_COLUMNS, NO_FRAME, READER, UPTAKE_COLUMNS, VOI_COLUMNS
+from nen_imaging.stage import Outcome, Stage, StageCall, read_record, write_json
 from nen_imaging.tables import write_table
-from nen_imaging.volume import read_nifti, write_nifti
+from nen_imaging.volume import Volume, read_nifti, write_nifti
 
 
 def _measure(call: StageCall) -> Outcome:
@@ -48,6 +49,8 @@ def _uptake(call: StageCall) -> Outcome:
         options=call.options,
         benign=reader.benign,
         regions=[(one.name, one.organ, read_reader_region(beside, one)) for one in reader.regions],
+        same_frame=_frame(call.input("ct")) == _frame(call.input("pet")) != NO_FRAME,
+        low_dose_ct=_low_dose_ct(call),
     )
     write_json(call.folder / "organs.json", found.organs)
     write_table(call.folder / "uptake.csv", UPTAKE_COLUMNS, found.lesions)
@@ -56,5 +59,17 @@ def _uptake(call: StageCall) -> Outcome:
     return Outcome(found.reasons)
 
 
+def _frame(folder: Path) -> str:
+    """The keyed hash of an imported series' frame of reference. Two that name none may lie anywhere."""
+    return str(read_record(folder).facts.get("frame_of_reference") or NO_FRAME)
+
+
+def _low_dose_ct(call: StageCall) -> Volume | None:
+    """The PET's own CT, where there is one that could be read."""
+    if not call.has_input("low_dose_ct") or read_record(call.input("low_dose_ct")).refused:
+        return None
+    return read_nifti(call.input("low_dose_ct") / "ct.nii.gz")
+
+
 MEASURE = Stage("measure", 2, _measure)
-UPTAKE = Stage("uptake", 5, _uptake)
+UPTAKE = Stage("uptake", 6, _uptake, tolerates=frozenset({"low_dose_ct"}))

@@ -103,13 +103,20 @@ def _read_patient(results: Results, patient: str, rows: Sequence[Mapping[str, st
         name = row["staging"]
         folders = {FOLDER_OF_STAGE[stage]: results.stage_folder(stage, patient, name) for stage in STAGING_STAGES}
         for stage in STAGING_STAGES:
-            if row["has_pet"] == "yes" or stage not in _PET_STAGES:
+            if _has_work(stage, row):
                 _add_stage(cohort, results, errors, stage, patient, name)
         staging = read_staging(name, folders)
         cohort.stagings.append(_cohort_row(results, patient, staging, responses.get(name, {})))
     for stage in PATIENT_STAGES:
         _add_stage(cohort, results, errors, stage, patient, None)
     return cohort
+
+
+def _has_work(stage: str, row: Mapping[str, str]) -> bool:
+    """Whether a staging (a row of stagings.csv) has something for a stage to do."""
+    if stage == "import_low_dose_ct":
+        return bool(row.get("low_dose_ct_series"))
+    return row["has_pet"] == "yes" or stage not in _PET_STAGES
 
 
 def _cohort_row(results: Results, patient: str, staging: StagingResult, response: Mapping[str, str]) -> Row:

@@ -44,7 +44,9 @@ def pet_facts(staging: StagingResult) -> list[tuple[str, str]]:
         elif "refused" in organ:
             facts.append((name.replace("_", " "), str(organ["refused"])))
     shift = organs.get("shift") or {}
-    if shift.get("length_mm") is not None:
+    if shift.get("corrected_within_mm") is not None:
+        facts.append(("PET of another frame of reference, on the CT to", f"{rounded(shift['corrected_within_mm'])} mm"))
+    elif shift.get("length_mm") is not None:
         uncertain = f" ± {rounded(shift['uncertainty_mm'])}" if shift.get("uncertainty_mm") is not None else ""
         facts.append(("PET to CT shift", f"{rounded(shift['length_mm'])}{uncertain} mm"))
     correction = organs.get("correction") or {}

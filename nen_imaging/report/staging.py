@@ -13,7 +13,7 @@ from nen_imaging.dates import PartialDate
 from nen_imaging.stage import StageError, StageRecord, read_record, reasons_of
 from nen_imaging.tables import read_table
 
-_PET_FOLDERS = ("pet", "uptake")
+_PET_FOLDERS = ("pet", "low_dose_ct", "uptake")
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,11 @@ class SmallStudy:
         (path,) = self.results.root.glob(f"patients/*/stagings/{staging}/ct_selection.json")
         return json.loads(path.read_text("utf-8"))
 
+    def selection(self, of: str) -> dict:
+        """The `<of>_selection.json` of the only staging."""
+        (path,) = self.results.root.glob(f"patients/*/stagings/*/{of}_selection.json")
+        return json.loads(path.read_text("utf-8"))
+
     def written(self) -> dict[str, bytes]:
         """The content of every file that the index wrote, but for the database and the lock."""
         files = (path for path in self.results.root.rglob("*") if path.is_file())

@@ -155,6 +155,62 @@ class TestSelection:
         assert all(row["score"] and row["reason"] for row in study.table("series"))
 
 
+class TestFrameOfReference:
+    """The PET's own CT is chosen where the measured CT lies in another frame of reference."""
+
+    def write(self, study, **tags):
+        """A diagnostic CT, and a PET with two low-dose CTs, of which one is nothing but a few slices."""
+        study.ct("diagnostic", series_number=4)
+        frame = {"FrameOfReferenceUID": "1.2.3.4"}
+        low = {"series_description": "low dose native", "series_number": 5}
+        study.ct("low dose", tags=frame, **low)
+        study.ct("few", tags=frame | {"ImageType": ["DERIVED", "SECONDARY", "AXIAL"]}, series_number=6)
+        study.pet("pet", tags=frame | tags)
+
+    def test_the_pets_own_ct_is_chosen_beside_the_measured_one(self, study):
+        self.write(study)
+        study.index()
+        ct, pet, low_dose = (study.selection(of) for of in ("ct", "pet", "low_dose_ct"))
+        assert ct["frame_of_reference"] != pet["frame_of_reference"] == low_dose["frame_of_reference"]
+        rows = {row["series"]: row for row in study.table("series")}
+        assert rows[low_dose["series"]]["chosen_for"] == "2020-01-15"
+        assert "tells where the PET lies" in rows[low_dose["series"]]["reason"]
+        assert study.table("stagings")[0]["low_dose_ct_series"] == low_dose["series"]
+        assert not [name for name, content in study.written().items() if b"1.2.3.4" in content]
+        assert b"1.2.3.4" not in study.results.files_database.read_bytes()
+
+    def test_a_ban_holds_for_it_and_a_pin_makes_it_the_measured_one(self, study):
+        self.write(study)
+        study.index()
+        first = study.selection("low_dose_ct")["series"]
+        study.index(pins={first: False})
+        assert study.selection("low_dose_ct")["series"] not in (first, None)
+        study.index(pins={first: True}, reselect=True)
+        assert study.selection("ct")["series"] == first
+        assert study.selection("low_dose_ct")["series"] is None
+
+    def test_none_is_needed_in_the_same_frame_or_found_where_none_is_named(self, study):
+        self.write(study, FrameOfReferenceUID="")
+        study.index()
+        assert study.selection("pet")["frame_of_reference"] == "none"
+        assert study.selection("low_dose_ct")["series"] is None
+        study.pet("pet")
+        study.index()
+        assert study.selection("pet")["frame_of_reference"] == study.selection("ct")["frame_of_reference"]
+        assert study.selection("low_dose_ct")["series"] is None
+        assert study.table("stagings")[0]["low_dose_ct_series"] == ""
+
+    def test_a_changed_low_dose_ct_changes_its_selection_alone(self, study):
+        self.write(study)
+        study.index()
+        before = study.written()
+        study.ct("low dose", tags={"FrameOfReferenceUID": "1.2.3.4", "KVP": "110"}, series_number=5,
+                 series_description="low dose native")  # fmt: skip
+        study.index()
+        changed = [name for name, content in study.written().items() if content != before[name]]
+        assert [name.rpartition("/")[2] for name in changed] == ["low_dose_ct_selection.json"]
+
+
 class TestStagings:
     def test_window_does_not_chain(self, study):
         for number, day in enumerate(("2020-01-01", "2020-01-25", "2020-02-15"), start=2):

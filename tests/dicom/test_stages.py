@@ -13,16 +13,17 @@ from pydicom import DataElement
 from pydicom.config import IGNORE
 
 from nen_imaging.config import Config
-from nen_imaging.contract import CORRECTIONS, CT_SELECTION, PET_SELECTION, Results, State
+from nen_imaging.contract import CORRECTIONS, CT_SELECTION, LOW_DOSE_CT_SELECTION, PET_SELECTION, Results, State
 from nen_imaging.dicom.database import FilesDatabase
 from nen_imaging.dicom.group import group_series
 from nen_imaging.dicom.privacy import Pseudonymiser, pseudonyms
 from nen_imaging.dicom.scan import scan_study
-from nen_imaging.dicom.stages import IMPORT_CT, IMPORT_PET
+from nen_imaging.dicom.stages import IMPORT_CT, IMPORT_LOW_DOSE_CT, IMPORT_PET
 from nen_imaging.phantom.dicom_writer import write_ct_series, write_pet_series
 from nen_imaging.phantom.series_options import PatientTags
 from nen_imaging.stage import Context, StageRecord, run_stage, write_json
 from nen_imaging.volume import Volume, read_nifti
+from nen_imaging.workflow import SECTIONS
 
 AFFINE = np.diag([-0.8, -0.8, 3.0, 1.0])
 PATIENT = PatientTags(patient_id="ID-4711", name="Jones^Ann", birth_date="19510203", weight_kg=None)
@@ -42,14 +43,15 @@ def staging(tmp_path) -> Path:
         patients = pseudonyms(pseudonymiser, database.issuers())
         keys = {one.modality: one.key for one in group_series(database, pseudonymiser, patients)}
     folder = tmp_path / "results" / "patients" / "P" / "stagings" / "2020-01-15"
-    for name, modality in ((CT_SELECTION, "CT"), (PET_SELECTION, "PT")):
-        write_json(folder / name, {"series": keys[modality], "date": "2020-01-15", "phase_header": "portal venous"})
+    for name, modality in ((CT_SELECTION, "CT"), (LOW_DOSE_CT_SELECTION, "CT"), (PET_SELECTION, "PT")):
+        selected = {"series": keys[modality], "date": "2020-01-15", "phase_header": "portal venous"}
+        write_json(folder / name, selected | {"frame_of_reference": "FRAME"})
     write_json(folder / CORRECTIONS, {"corrections": []})
     return folder
 
 
 def run(stage, folder: Path, *inputs: str) -> StageRecord:
-    options = Config().options_of(stage.name)
+    options = Config().options_of(SECTIONS.get(stage.name, stage.name))
     context = Context(results=folder.parents[3], models=folder)
     target = folder / stage.name.removeprefix("import_")
     return run_stage(stage, target, tuple(folder / name for name in inputs), options, context)
@@ -73,6 +75,22 @@ def test_the_selected_ct_is_imported_with_its_facts(staging):
     assert record.facts["phase_header"] == "portal venous"
     assert record.facts["date"] == "2020-01-15"
     assert record.facts["slice_spacing_mm"] == 3.0
+
+
+def test_ct_and_pet_tell_their_frame_of_reference(staging):
+    correct(staging, PatientWeight="70")
+    assert run(IMPORT_CT, staging, CT_SELECTION).facts["frame_of_reference"] == "FRAME"
+    assert run_pet(staging).facts["frame_of_reference"] == "FRAME"
+    assert json.loads((staging / "pet" / "pet.json").read_text("utf-8"))["frame_of_reference"] == "FRAME"
+
+
+def test_a_low_dose_ct_warns_of_nothing(staging):
+    """Its slices may be as thick as they are: nothing is measured on it."""
+    usual = run(IMPORT_CT, staging, CT_SELECTION)
+    record = run(IMPORT_LOW_DOSE_CT, staging, LOW_DOSE_CT_SELECTION)
+    assert record.state == State.OK
+    assert read_nifti(staging / "low_dose_ct" / "ct.nii.gz").array.shape == (24, 20, 8)
+    assert len(record.facts["remarks"]) == len(usual.reasons)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nen_imaging.config import Config
-from nen_imaging.contract import LESIONS_COLUMNS, READER, UPTAKE_COLUMNS, State
+from nen_imaging.contract import LESIONS_COLUMNS, READER, UPTAKE_COLUMNS, Refusal, State
 from nen_imaging.measurement.stages import MEASURE, UPTAKE
 from nen_imaging.phantom.anatomy import digital_patient
 from nen_imaging.phantom.staging import staging
@@ -38,7 +38,8 @@ def folder(tmp_path, scan) -> Path:
             write_nifti(call.folder / f"{name}.nii.gz", volume)
         if call.folder.stem == "segment":
             write_json(call.folder / "uncertainty.json", {"member_loads_percent": [17.0, 16.0, 18.5], "flags": []})
-        return Outcome()
+        frame = {"frame_of_reference": "FRAME"} if call.folder.stem in ("ct", "pet") else {}
+        return Outcome(facts=frame)
 
     for name in volumes:
         run_stage(Stage(name, 1, write), tmp_path / name, (), {}, Context(tmp_path, tmp_path))
@@ -181,3 +182,34 @@ def test_uptake_follows_from_what_was_measured(folder):
     organs = json.loads((folder / "uptake" / "organs.json").read_text("utf-8"))
     assert organs["totals"]["hottest_lesion"] != 1
     assert organs["spleen"]["suv_mean"] > organs["liver"]["suv_mean"]
+
+
+@pytest.mark.parametrize(
+    ("of_ct", "of_pet", "same"), [("A", "A", True), ("A", "B", False), ("A", "none", False), ("none", "none", False)]
+)
+def test_only_one_frame_of_reference_is_trusted(folder, monkeypatch, of_ct, of_pet, same):
+    """And a low-dose CT that was refused is as if there were none."""
+    from nen_imaging.measurement import uptake
+
+    called = {}
+
+    def measure_uptake(**arguments):
+        called.update(arguments)
+        return uptake.MeasuredUptake({}, [], [], [], [])
+
+    monkeypatch.setattr(uptake, "measure_uptake", measure_uptake)
+    measure(folder)
+    for name, frame in (("ct", of_ct), ("pet", of_pet)):
+        record = json.loads((folder / name / "stage.json").read_text("utf-8"))
+        write_json(folder / name / "stage.json", record | {"facts": {"frame_of_reference": frame}})
+
+    def refuse(_):
+        raise Refusal("slices.missing", "One is missing.")
+
+    context = Context(folder, folder)
+    run_stage(Stage("import_low_dose_ct", 1, refuse), folder / "low_dose_ct", (), {}, context)
+    inputs = tuple(folder / name for name in ("low_dose_ct", "ct", "pet", "measure", READER))
+    record = run_stage(UPTAKE, folder / "uptake", inputs, Config().options_of("uptake"), context)
+    assert record.state == State.OK
+    assert called["same_frame"] is same
+    assert called["low_dose_ct"] is None
