@@ -109,11 +109,11 @@ def _wanted(case: Case, recipe: Recipe) -> dict[str, Any]:
 
 
 def _is_prepared(case: Case, recipe: Recipe, folder: Path) -> bool:
-    return is_current(Stage("prepare", PREPARE_VERSION, _never), folder / case.name, _wanted(case, recipe))
+    return is_current(_stage(case, recipe), folder / case.name, _wanted(case, recipe))
 
 
-def _never(_: StageCall) -> Outcome:
-    raise NotImplementedError
+def _stage(case: Case, recipe: Recipe) -> Stage:
+    return Stage("prepare", PREPARE_VERSION, partial(_work, case, recipe))
 
 
 def _prepare_all(todo: list[Case], recipe: Recipe, folder: Path, workers: int) -> Iterator[tuple[Case, str]]:
@@ -121,6 +121,7 @@ def _prepare_all(todo: list[Case], recipe: Recipe, folder: Path, workers: int) -
     if workers <= 1 or len(todo) <= 1:
         yield from ((case, _prepare(case, recipe, folder)) for case in todo)
         return
+    # A process keeps the memory of the largest scan that it has read: after eight there is a new one.
     with ProcessPoolExecutor(workers, mp_context=get_context("forkserver"), max_tasks_per_child=8) as pool:
         running = {pool.submit(_prepare, case, recipe, folder): case for case in todo}
         try:
@@ -131,13 +132,15 @@ def _prepare_all(todo: list[Case], recipe: Recipe, folder: Path, workers: int) -
                 "A process that prepared a case was killed, probably for want of memory: run again with fewer "
                 "--workers; what is prepared stays."
             ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # stopped: what has not begun need not
 
 
 def _prepare(case: Case, recipe: Recipe, folder: Path) -> str:
     """Prepare one case; returns what is wrong with it, or nothing."""
-    stage = Stage("prepare", PREPARE_VERSION, partial(_work, case, recipe))
     with told_problem() as problem:
-        require_ok(run_alone(stage, folder / case.name, (), _wanted(case, recipe), Context(folder, folder)))
+        record = run_alone(_stage(case, recipe), folder / case.name, (), _wanted(case, recipe), Context(folder, folder))
+        require_ok(record)
     return problem[0] if problem else ""
 
 
