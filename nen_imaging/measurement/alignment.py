@@ -7,21 +7,18 @@ liver, then at the liver's edge. Every registration starts from two places; what
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
 
 import numpy as np
 import SimpleITK
-from numpy.typing import NDArray
-from scipy import ndimage
 
+from nen_imaging.measurement.liver_on_ct import EDGE_MM, GRID_MM, MARGIN_MM, WINDOW_HU, LiverOnCt, Mask
 from nen_imaging.measurement.pet_grid import share_inside
-from nen_imaging.measurement.search import Place, best_place, bounds_mm, on_coarse_grid
+from nen_imaging.measurement.search import Place, best_place, on_coarse_grid
 from nen_imaging.measurement.shift import Shift, measure_shift
 from nen_imaging.registration import (
     Metric,
-    centroid_mm,
     correlation,
     in_reference,
     mutual_information,
@@ -33,13 +30,8 @@ from nen_imaging.volume import LPS_TO_RAS, FloatArray, Volume, resample, to_itk
 
 THROUGH_LOW_DOSE_CT = "rigid, low-dose CT to CT (correlation), then a translation to the liver's edge on the PET"
 DIRECTLY = "rigid, PET to CT (mutual information around the liver), then to the liver's edge on the PET"
-_MARGIN_MM = 60.0
-_GRID_MM, _SEARCH_GRID_MM = 6.0, 8.0
-_NEAR_MM, _EDGE_MM, _CT_NEAR_MM = 30.0, 12.0, 20.0
-_WINDOW_HU = (-200.0, 250.0)
-_AIR_HU = -1000.0
-_HARDLY_A_LESION = 0.1
-_ENOUGH_POINTS = 2_000
+_SEARCH_GRID_MM = 8.0
+_NEAR_MM, _CT_NEAR_MM = 30.0, 20.0
 _LEVEL_VOLUMES_ML = (300.0, 600.0, 1000.0, 1600.0, 2500.0, 4000.0)
 _STARTS = (  # shift (RAS mm) and turn (degrees) off the first guess: as far from each other as they can be
     ((5.0, -5.0, 5.0), (3.0, -3.0, 3.0)),
@@ -50,7 +42,6 @@ _TRUSTED_CT_CORRELATION = 0.7
 _TRUSTED_OVERLAP = 0.8
 _TRUSTED_CORRELATION = 0.7
 _LEAST_BODY = 0.03  # SUV of soft tissue beside the liver over the liver's
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -79,67 +70,6 @@ class Alignment:
         return Shift(x, y, z, length, self.uncertainty_mm, self.method, float(turn), "another", self.uncertainty_mm)
 
 
-@dataclass(frozen=True)
-class LiverOnCt:
-    """The CT around the liver on a coarse grid with RAS axes."""
-
-    hu: Volume
-    share: Volume
-    lesions: Volume
-    model: Volume
-    """The liver as the PET's resolution shows it, 1 inside."""
-    outside_mm: FloatArray
-    depth_mm: FloatArray
-
-    @classmethod
-    def of(cls, ct: Volume, labels: Volume, instances: Volume, fwhm_mm: float) -> Self:
-        index = np.argwhere(labels.array)
-        low, high = bounds_mm(labels.cropped(index.min(axis=0), index.max(axis=0) + 1))
-        box = low - _MARGIN_MM, high + _MARGIN_MM
-
-        def coarse(volume: Volume, array: NDArray[np.generic], outside: float = 0.0) -> Volume:
-            return on_coarse_grid(volume.with_array(array), _GRID_MM, outside=outside, box_mm=box)
-
-        hu = coarse(ct, np.clip(ct.array, *_WINDOW_HU), _WINDOW_HU[0])
-        share, lesions = coarse(labels, labels.array != 0), coarse(instances, instances.array != 0)
-        inside = share.array.astype(float) > 0.5
-        blurred = ndimage.gaussian_filter(share.array, fwhm_mm / 2.355 / _GRID_MM)
-        outer, inner = (ndimage.distance_transform_edt(part, sampling=_GRID_MM) for part in (~inside, inside))
-        return cls(hu, share, lesions, share.with_array(blurred), outer, inner)
-
-    @property
-    def centre_mm(self) -> FloatArray:
-        return centroid_mm(self.share.with_array(self.inside))
-
-    @property
-    def inside(self) -> Mask:
-        return self.outside_mm == 0
-
-    @property
-    def healthy(self) -> Mask:
-        return self.lesions.array.astype(float) < _HARDLY_A_LESION
-
-    @property
-    def edge(self) -> Mask:
-        """What lies near the surface, without lesions where enough remains."""
-        near = (self.outside_mm < _EDGE_MM) & (self.depth_mm < _EDGE_MM)
-        return near & self.healthy if np.count_nonzero(near & self.healthy) >= _ENOUGH_POINTS else near
-
-    def seen_in(self, suv: Volume, matrix: FloatArray) -> FloatArray:
-        """A PET on this grid; NaN where it does not reach."""
-        grid = self.share.shape, self.share.affine
-        values = resample(in_reference(suv, matrix), *grid, outside=-1.0).array.astype(float)
-        return np.where(values < 0, np.nan, values)
-
-    def level(self, suv: Volume, matrix: FloatArray) -> float:
-        """The median SUV of the liver, away from its edge and from lesions as far as possible; 0 where unseen."""
-        values = self.seen_in(suv, matrix)
-        deep = self.inside & (self.depth_mm > 2 * _GRID_MM)
-        chosen = deep & self.healthy if np.count_nonzero(deep & self.healthy) > _ENOUGH_POINTS // 10 else self.inside
-        known = values[chosen & np.isfinite(values)]
-        return float(np.median(known)) if known.size else 0.0
-
-
 def align_pet(
     *, ct: Volume, labels: Volume, instances: Volume, suv: Volume, low_dose_ct: Volume | None, fwhm_mm: float,
     limit_mm: float,
@@ -153,14 +83,21 @@ def align_pet(
     judge = Judge(liver, labels, instances, suv, fwhm_mm, limit_mm)
     refused = []
     if low_dose_ct is not None:
-        found = _through_low_dose_ct(liver, low_dose_ct, judge)
+        found = _tried(lambda: _through_low_dose_ct(liver, low_dose_ct, judge), judge)
         if not found.refused:
             return found
         refused.append(f"through the low-dose CT: {found.refused}")
-    found = _directly(liver, suv, judge)
+    found = _tried(lambda: _directly(liver, suv, judge), judge)
     if found.refused and refused:
         return replace(found, refused="; ".join([*refused, f"PET to CT: {found.refused}"]))
     return found
+
+
+def _tried(align: Callable[[], Alignment], judge: Judge) -> Alignment:
+    try:
+        return align()
+    except RuntimeError:  # ITK: hardly a point of the one image is left inside the other
+        return judge.refuse(np.eye(4), "the registration lost the liver out of the image")
 
 
 @dataclass(frozen=True)
@@ -219,14 +156,14 @@ class Judge:
 
 
 def _through_low_dose_ct(liver: LiverOnCt, low_dose_ct: Volume, judge: Judge) -> Alignment:
-    seen = low_dose_ct.with_array(np.clip(low_dose_ct.array, *_WINDOW_HU).astype(np.float32))
+    seen = low_dose_ct.with_array(np.clip(low_dose_ct.array, *WINDOW_HU).astype(np.float32))
     near = liver.outside_mm < _CT_NEAR_MM
-    image = on_coarse_grid(seen, _SEARCH_GRID_MM, outside=_WINDOW_HU[0])
-    place = _searched(liver.hu, liver.outside_mm < _MARGIN_MM, image, outside=_WINDOW_HU[0])
+    image = on_coarse_grid(seen, _SEARCH_GRID_MM, outside=WINDOW_HU[0])
+    place = _searched(liver.hu, liver.outside_mm < MARGIN_MM, image, outside=WINDOW_HU[0])
     if place.correlation < _TRUSTED_CT_CORRELATION:
         refusal = f"it shows no such part of the body (correlation {place.correlation:.2f})"
         return judge.refuse(_translation(place.shift_mm), refusal)
-    moving = on_coarse_grid(seen, _GRID_MM, outside=_WINDOW_HU[0])
+    moving = on_coarse_grid(seen, GRID_MM, outside=WINDOW_HU[0])
     found = _registered(liver, liver.hu, near, moving, place, correlation)
     found.sort(key=lambda matrix: -_agreement(liver.hu, near, moving, matrix))
     matrix, spread_mm = found[0], _spread_mm(liver, found)
@@ -260,7 +197,7 @@ def _place_of_liver(liver: LiverOnCt, suv: Volume) -> Place | None:
     What is hotter than the level is clipped to it: hot organs and lesions count as the liver does.
     """
     image = on_coarse_grid(suv, _SEARCH_GRID_MM, outside=0.0)
-    near = (liver.outside_mm < 2 * _EDGE_MM) & liver.healthy
+    near = (liver.outside_mm < 2 * EDGE_MM) & liver.healthy
     falling, voxel_ml = np.sort(image.array.astype(float).ravel())[::-1], image.voxel_volume_ml
     places = [
         _searched(liver.model, near, image.with_array(np.clip(image.array, 0, falling[rank])), outside=0.0)

@@ -8,8 +8,9 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from nen_imaging.config import Config
-from nen_imaging.measurement import uptake
-from nen_imaging.measurement.alignment import DIRECTLY, THROUGH_LOW_DOSE_CT, Alignment, Judge, LiverOnCt, align_pet
+from nen_imaging.measurement import alignment, uptake
+from nen_imaging.measurement.alignment import DIRECTLY, THROUGH_LOW_DOSE_CT, Alignment, Judge, align_pet
+from nen_imaging.measurement.liver_on_ct import LiverOnCt
 from nen_imaging.phantom.anatomy import digital_patient
 from nen_imaging.phantom.scanner import CtScanner
 from nen_imaging.phantom.staging import staging
@@ -94,8 +95,7 @@ def test_a_known_displacement_is_found(scan, low_dose_ct, true_matrix, shows):
 @pytest.fixture
 def known(scan, true_matrix, monkeypatch):
     """`measure_uptake` knows where the PET lies, to 3 mm."""
-    alignment = Alignment(true_matrix, centre(scan), 3.0, DIRECTLY)
-    monkeypatch.setattr(uptake, "align_pet", lambda **_: alignment)
+    monkeypatch.setattr(uptake, "align_pet", lambda **_: Alignment(true_matrix, centre(scan), 3.0, DIRECTLY))
 
 
 def measure(scan, suv, **arguments):
@@ -142,8 +142,7 @@ def test_a_pet_of_another_body_part_gives_no_suv(scan, true_matrix):
 
 
 def test_lesions_smaller_than_the_uncertainty_are_not_evaluable(scan, true_matrix, monkeypatch):
-    alignment = Alignment(true_matrix, centre(scan), 60.0, DIRECTLY)
-    monkeypatch.setattr(uptake, "align_pet", lambda **_: alignment)
+    monkeypatch.setattr(uptake, "align_pet", lambda **_: Alignment(true_matrix, centre(scan), 60.0, DIRECTLY))
     found = measure(scan, placed(scan.suv, true_matrix), same_frame=False)
     small = [row for row in found.lesions if row["pet_volume_ml"] < 50]
     assert small
@@ -157,6 +156,16 @@ def test_a_region_on_the_pets_own_grid_stays_there(scan, true_matrix):
     hot = suv.with_array(suv.array > 0.8 * suv.array.max())
     found = measure(scan, suv, same_frame=False, regions=[("hottest", "spleen", hot)])
     assert found.regions[0]["suv_mean"] == pytest.approx(float(suv.array[hot.array].mean()), rel=1e-3)
+
+
+def test_a_registration_that_ends_without_a_place_is_refused(scan, monkeypatch):
+    def lost(*_):
+        raise RuntimeError("All samples map outside moving image buffer")
+
+    monkeypatch.setattr(alignment, "optimised", lost)
+    found = measure(scan, scan.suv, same_frame=False)
+    assert [reason.code for reason in found.reasons] == ["pet.not_aligned"]
+    assert "lost the liver" in found.lesions[0]["status_reason"]
 
 
 def test_what_is_not_certain_enough_is_refused(scan):
