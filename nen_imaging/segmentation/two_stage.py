@@ -25,13 +25,15 @@ Floats = NDArray[np.float32]
 
 SMALLEST_LIVER_ML = 30.0
 MARGIN_MM = 20.0  # of the liver's box: room for what the coarse network missed
+REACH_MM = 15.0  # how far from the coarse liver the fine one may lie: it has seen few hearts, and takes one for liver
 
 
 @dataclass(frozen=True)
 class CoarseView:
-    """The whole scan on the coarse grid: liver probability (main parts and near them)."""
+    """The whole scan on the coarse grid: liver probability (main parts and near them), and where liver may lie."""
 
     liver: Volume
+    reach: Volume
     reference_hu: float
 
 
@@ -39,15 +41,21 @@ class CoarseView:
 class FineView:
     """The liver's box on the fine grid.
 
-    ``grid`` holds the HU; logits of liver and lesion from the fine network, liver probability from the coarse one;
-    ``reference_hu`` is the parenchyma's.
+    ``grid`` holds the HU; logits of liver and lesion from the fine network, liver probability from the coarse one, and
+    where it lets liver be; ``reference_hu`` is the parenchyma's.
     """
 
     grid: Volume
     liver_logit: Floats
     lesion_logit: Floats
     coarse_liver: Floats
+    reach: NDArray[np.bool_]
     reference_hu: float
+
+    def organ(self, liver_shift: float) -> tuple[Floats, int]:
+        """The probability of liver by both networks and the rules for one organ; also how many parts it has."""
+        liver = sigmoid(self.liver_logit + np.float32(liver_shift))
+        return postprocess.one_organ(np.where(self.reach, liver, np.float32(0)))
 
 
 def look(image: Volume, model: Model, device: str) -> FineView | None:
@@ -72,8 +80,9 @@ def look_coarsely(image: Volume, model: Model, device: str) -> CoarseView | None
     mask, _ = postprocess.main_parts(liver >= 0.5)
     if mask.sum() * small.voxel_volume_ml < SMALLEST_LIVER_ML:
         return None
-    nearby = postprocess.near(mask, MARGIN_MM, settings.spacing_mm)
-    return CoarseView(small.with_array(np.where(nearby, liver, 0.0)), reference_hu(hu, mask))
+    nearby, reach = (postprocess.near(mask, mm, settings.spacing_mm) for mm in (MARGIN_MM, REACH_MM))
+    probability = small.with_array(np.where(nearby, liver, 0.0))
+    return CoarseView(probability, small.with_array(reach.astype(np.uint8)), reference_hu(hu, mask))
 
 
 def look_closely(image: Volume, coarse: CoarseView, model: Model, device: str) -> FineView:
@@ -87,7 +96,8 @@ def look_closely(image: Volume, coarse: CoarseView, model: Model, device: str) -
         torch.from_numpy(floats(grid)), torch.from_numpy(prior), coarse.reference_hu, model.inference.scaling
     )
     logits = predict(model.lesion, channels, settings.patch, model.inference.overlap, device).numpy()
-    return FineView(grid, logits[0], logits[1], prior, coarse.reference_hu)
+    reach = resample(coarse.reach, grid.shape, grid.affine, nearest=True).array.astype(bool)
+    return FineView(grid, logits[0], logits[1], prior, reach, coarse.reference_hu)
 
 
 def floats(volume: Volume) -> Floats:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from nen_imaging.segmentation.calibration import Calibration, expected_share, logit_of, sigmoid
 from nen_imaging.segmentation.infer import Model
-from nen_imaging.segmentation.postprocess import one_organ
 from nen_imaging.segmentation.two_stage import floats, look
 from nen_imaging.segmentation.uncertainty import overlap
 from nen_imaging.training.cases import LESION, Case
@@ -141,7 +140,7 @@ def liver_costs(case: Case, model: Model, device: str = "cpu") -> Floats | None:
         return None
     true = np.greater(resample(case.label, view.grid.shape, view.grid.affine, nearest=True).array, 0)
     volume = max(1, int(true.sum()))
-    livers = (one_organ(sigmoid(view.liver_logit + np.float32(shift)))[0] >= 0.5 for shift in LIVER_SHIFTS)
+    livers = (view.organ(float(shift))[0] >= 0.5 for shift in LIVER_SHIFTS)
     return np.array(
         [1 - overlap(liver, true) + abs(int(liver.sum()) - volume) / volume for liver in livers], np.float32
     )
@@ -154,7 +153,7 @@ def voxels_of(case: Case, model: Model, liver_shift: float, device: str = "cpu")
     view = look(case.image, model, device)
     if view is None:
         return None
-    liver = one_organ(sigmoid(view.liver_logit + np.float32(liver_shift)))[0] >= 0.5
+    liver = view.organ(liver_shift)[0] >= 0.5
     if not liver.any():
         return None
     true = resample(case.label, view.grid.shape, view.grid.affine, nearest=True).array

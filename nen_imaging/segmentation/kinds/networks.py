@@ -75,7 +75,7 @@ def segment(ct: Volume, bundle: Bundle, *, device: str, threads: int | None) -> 
 
 
 def _organ(view: FineView, calibration: Calibration) -> _Organ | None:
-    liver, parts = postprocess.one_organ(sigmoid(view.liver_logit + np.float32(calibration.liver_shift)))
+    liver, parts = view.organ(calibration.liver_shift)
     mask = liver >= 0.5
     if mask.sum() * view.grid.voxel_volume_ml < SMALLEST_LIVER_ML:
         return None
