@@ -15,6 +15,7 @@ from nen_imaging.segmentation.preprocess import ORIENTATION
 from nen_imaging.stage import read_record
 from nen_imaging.training.cases import LIVER, Case
 from nen_imaging.training.digital import LICENCE, digital_cases, digital_names
+from nen_imaging.training.elsewhere import bodies_without_liver
 from nen_imaging.training.prepare import LICENCES, form_of, prepared_cases
 from nen_imaging.training.recipes import Recipe, RecipeError, SourceRecipe
 from nen_imaging.volume import read_nifti, require_same_grid
@@ -70,7 +71,11 @@ def load_cases(recipe: Recipe, network: NetworkName, root: Path, *, held_out: bo
     """
     cases = [_read(scan) for scan in scans(recipe, network, root) if (scan.patient in recipe.held_out) == held_out]
     if not held_out:
-        cases += digital_cases(recipe.digital, getattr(recipe, network).spacing_mm)
+        spacing_mm = getattr(recipe, network).spacing_mm
+        cases += digital_cases(recipe.digital, spacing_mm)
+        if network == "liver":
+            digital = recipe.digital
+            cases += bodies_without_liver(digital.without_liver, digital.first_seed, spacing_mm, digital.weight)
     if not cases:
         raise RecipeError(f"No case for the {network} network in {root}: check `sources` and `held_out` of the recipe.")
     return cases

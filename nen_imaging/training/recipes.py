@@ -76,6 +76,7 @@ class DigitalRecipe(_Part):
     patients: int = Field(0, ge=0)
     first_seed: int = Field(1000, description="patient n has this seed + n; the tests' patients have seeds below 1000")
     weight: float = Field(0.5, gt=0, description="how often one is drawn, relative to a real case")
+    without_liver: int = Field(0, ge=0, description="thighs and heads beside them, for the liver network")
 
 
 class LesionRecipe(_Part):
