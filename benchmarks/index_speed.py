@@ -3,6 +3,7 @@
     python benchmarks/index_speed.py [--files 100000]
 
 Limits: 1,000 files/s on two cores; the second scan at least 10 times faster. Files are small CT slices (32 x 32).
+`first_files_per_cpu_s` is what one core does for itself: on a machine with other work it tells more than the clock.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import tempfile
 import time
 from pathlib import Path
@@ -35,12 +37,18 @@ def main() -> int:
     files = parser.parse_args().files
     with tempfile.TemporaryDirectory() as folder:
         _write(Path(folder) / "study", files)
-        seconds = [_scan(Path(folder) / "study", Results(Path(folder) / "results")) for _ in range(2)]
+        study, results = Path(folder) / "study", Results(Path(folder) / "results")
+        before_s = _cpu_s()
+        first_s = _scan(study, results)
+        first_cpu_s = _cpu_s() - before_s
+        second_s = _scan(study, results)
     figures = {
         "files": files,
         "cores": len(os.sched_getaffinity(0)),
-        "first_files_per_s": round(files / seconds[0], 1),
-        "second_times_faster": round(seconds[0] / seconds[1], 1),
+        "first_files_per_s": round(files / first_s, 1),
+        "first_files_per_cpu_s": round(files / first_cpu_s, 1),
+        "second_files_per_s": round(files / second_s, 1),
+        "second_times_faster": round(first_s / second_s, 1),
     }
     print(json.dumps(figures))
     return int(figures["first_files_per_s"] < LEAST_PER_S or figures["second_times_faster"] < LEAST_RATIO)
@@ -57,6 +65,12 @@ def _write(study: Path, files: int) -> None:
             image.SeriesInstanceUID, image.SOPInstanceUID = f"2.25.{number + 1}", f"2.25.{number + 1}.{k}"
             image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
             image.save_as(folder / f"{k:03d}.dcm")
+
+
+def _cpu_s() -> float:
+    """CPU seconds of this process and of those it waited for."""
+    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in spent)
 
 
 def _scan(study: Path, results: Results) -> float:

@@ -163,7 +163,7 @@ def _through_low_dose_ct(liver: LiverOnCt, low_dose_ct: Volume, judge: Judge) ->
     if place.correlation < _TRUSTED_CT_CORRELATION:
         refusal = f"it shows no such part of the body (correlation {place.correlation:.2f})"
         return judge.refuse(_translation(place.shift_mm), refusal)
-    moving = on_coarse_grid(seen, GRID_MM, outside=WINDOW_HU[0])
+    moving = on_coarse_grid(seen, GRID_MM / 2, outside=WINDOW_HU[0])
     found = _registered(liver, liver.hu, near, moving, place, correlation)
     found.sort(key=lambda matrix: -_agreement(liver.hu, near, moving, matrix))
     matrix, spread_mm = found[0], _spread_mm(liver, found)

@@ -47,9 +47,15 @@ def test_the_case_is_measured_from_its_dicom(small_case: published.Case, tmp_pat
         assert staging.load_percent == pytest.approx(staging.planned.load_percent, abs=LOAD_TOLERANCE_POINTS), done.text
     assert checked[0].response == "baseline"
     patient = read_table(Results(run.results).stagings_table)[0]["patient"]
-    uptake = read_table(run.staging(patient, f"{COURSE[0].date}") / "uptake" / "uptake.csv")
+    measured = run.staging(patient, f"{COURSE[0].date}") / "uptake"
+    uptake = read_table(measured / "uptake.csv")
     judged = [row["status"] for row in uptake if row["status"] in ("positive", "iso", "negative")]
     assert judged.count("negative") >= 0.8 * len(judged) > 0
+    (primary,) = read_table(measured / "voi.csv")  # drawn by a reader, as RTSTRUCT
+    assert (primary["voi"], primary["organ"], primary["status"]) == (published.VOI_NAME, "ileum", "positive")
+    true = read_nifti(small_case.truth / "primary.nii.gz")
+    assert float(primary["volume_ml"]) == pytest.approx(true.array.sum() * true.voxel_volume_ml, rel=0.1)
+    assert float(primary["tumour_to_liver_max"]) > 2
     assert "octreotide" in done.text.lower()
 
 
