@@ -14,11 +14,15 @@ LIVER, LESION = 1, 2
 PART_SHARE = (
     0.10  # a separate part this large, relative to the largest, is liver too (after resection, or cut by the field)
 )
+PART_WITHIN_MM = 50.0  # and that near to it
 CONTENT_HU = 50.0  # a slice whose values span less holds no anatomy
 
 
-def main_parts(mask: Mask, share: float = PART_SHARE) -> tuple[Mask, int]:
-    """The largest connected part of a mask and those of at least ``share`` of it; also how many these are."""
+def main_parts(mask: Mask, spacing_mm: float) -> tuple[Mask, int]:
+    """The largest connected part of a mask on an isotropic grid, and others that are large and near; also their number.
+
+    A bladder or a thigh taken for liver is large, but far from it.
+    """
     from skimage.measure import label
 
     parts, count = label(mask, connectivity=1, return_num=True)
@@ -26,7 +30,11 @@ def main_parts(mask: Mask, share: float = PART_SHARE) -> tuple[Mask, int]:
         return mask, count
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
-    kept = sizes >= max(1.0, share * sizes.max())
+    largest = int(sizes.argmax())
+    kept = sizes >= max(1.0, PART_SHARE * sizes[largest])
+    if kept.sum() > 1:
+        within = near(parts == largest, PART_WITHIN_MM, spacing_mm)
+        kept &= np.bincount(parts[within], minlength=sizes.size) > 0
     return kept[parts], int(kept.sum())
 
 
@@ -44,12 +52,12 @@ def near(mask: Mask, distance_mm: float, spacing_mm: float) -> Mask:
     return np.asarray(distance_transform_edt(~mask) * spacing_mm <= distance_mm)
 
 
-def one_organ(liver: Floats) -> tuple[Floats, int]:
+def one_organ(liver: Floats, spacing_mm: float) -> tuple[Floats, int]:
     """Probability of liver (with lesions), cleaned so that a threshold of one half gives one organ.
 
     Parts far from the liver vanish; enclosed holes are liver. Returns also the number of the liver's separate parts.
     """
-    whole, parts = main_parts(liver >= 0.5)
+    whole, parts = main_parts(liver >= 0.5, spacing_mm)
     filled = without_holes(whole)
     return np.where(filled, np.where(whole, liver, 1.0), np.minimum(liver, 0.49)).astype(np.float32), parts
 

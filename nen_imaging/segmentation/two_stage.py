@@ -55,7 +55,7 @@ class FineView:
     def organ(self, liver_shift: float) -> tuple[Floats, int]:
         """The probability of liver by both networks and the rules for one organ; also how many parts it has."""
         liver = sigmoid(self.liver_logit + np.float32(liver_shift))
-        return postprocess.one_organ(np.where(self.reach, liver, np.float32(0)))
+        return postprocess.one_organ(np.where(self.reach, liver, np.float32(0)), float(self.grid.spacing_mm[0]))
 
 
 def look(image: Volume, model: Model, device: str) -> FineView | None:
@@ -77,7 +77,7 @@ def look_coarsely(image: Volume, model: Model, device: str) -> CoarseView | None
     logits = predict(model.liver, channels, settings.patch, model.inference.overlap, device).numpy()
     i, j, k = small.shape
     liver = sigmoid(logits[0, :i, :j, :k])
-    mask, _ = postprocess.main_parts(liver >= 0.5)
+    mask, _ = postprocess.main_parts(liver >= 0.5, settings.spacing_mm)
     if mask.sum() * small.voxel_volume_ml < SMALLEST_LIVER_ML:
         return None
     nearby, reach = (postprocess.near(mask, mm, settings.spacing_mm) for mm in (MARGIN_MM, REACH_MM))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nen_imaging.segmentation.preprocess import AIR_HU, InputScaling, lesion_channels, reference_hu, windowed
 from nen_imaging.training.cases import LESION, Case, parenchyma_hu
-from nen_imaging.training.lesions import add_lesions, smooth_noise
+from nen_imaging.training.lesions import add_lesions, add_masses, smooth_noise
 from nen_imaging.training.recipes import LesionRecipe, NetworkRecipe
 from nen_imaging.training.transplant import Donated, transplant
 
@@ -45,6 +45,8 @@ def make_variant(
         hu, label = transplant(hu, label, case.image.spacing_mm, donors, rng)
     elif rng.random() < share:
         hu, label = add_lesions(hu, label, case.image.spacing_mm, rng, recipe)
+    if rng.random() < recipe.mass_share:
+        hu = add_masses(hu, label, case.image.spacing_mm, rng, recipe)
     if rng.random() < recipe.phase_share:
         hu = change_phase(hu, label, rng, recipe)
     return Variant(

@@ -18,6 +18,7 @@ from nen_imaging.training.recipes import LesionRecipe
 
 Floats = NDArray[np.float32]
 LIVER, LESION = 1, 2
+MASS_WITHIN_MM = 70.0  # of the liver
 _RESIDUAL_HU = 30.0  # brighter or darker than the parenchyma by more: a vessel, not noise
 
 
@@ -105,6 +106,42 @@ def add_lesions(
         centre = _draw_centre(inside, label, neighbours, rng, recipe)
         found += _add_one(image, label, liver, spacing_mm, centre, diameter_mm, base_hu, look, rng, recipe)
     return image, label
+
+
+def add_masses(
+    image: Floats,
+    label: NDArray[np.uint8],
+    spacing_mm: NDArray[np.floating],
+    rng: np.random.Generator,
+    recipe: LesionRecipe,
+) -> Floats:
+    """Image with one to three masses beside the liver, which look like lesions and are none; the inputs stay.
+
+    Cysts, tumours of the kidney or adrenal, a full stomach: a network that knows lesions in the liver alone takes them
+    along.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    image = image.astype(np.float32, copy=True)
+    coarse = tuple(slice(None, None, max(1, round(6.0 / float(mm)))) for mm in spacing_mm)
+    liver = label[coarse] > 0
+    if not liver.any():
+        return image
+    steps = np.array([part.step for part in coarse])
+    beside_mm = distance_transform_edt(~liver, sampling=spacing_mm * steps)
+    soft = (image[coarse] > -50.0) & (image[coarse] < 250.0)
+    places = np.argwhere(soft & (beside_mm > 3.0) & (beside_mm < MASS_WITHIN_MM))
+    if not len(places):
+        return image
+    tissue = image[label > 0]
+    around = (label == 0) & (image > -115.0) & (image < 300.0)
+    nothing = np.zeros_like(label)
+    for _ in range(int(rng.integers(1, 4))):
+        look = draw_appearance(recipe, rng)
+        centre = places[int(rng.integers(len(places)))] * steps
+        diameter_mm = float(np.exp(rng.uniform(np.log(15.0), np.log(recipe.diameter_mm[1]))))
+        _add_one(image, nothing, around, spacing_mm, centre, diameter_mm, float(np.median(tissue)), look, rng, recipe)
+    return image
 
 
 def _draw_centre(

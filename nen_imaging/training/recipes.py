@@ -84,6 +84,7 @@ class LesionRecipe(_Part):
 
     share: float = Field(0.65, ge=0, le=1, description="share of the samples that get synthetic lesions")
     transplanted_share: float = Field(0.0, ge=0, le=1, description="share that gets real lesions of another patient")
+    mass_share: float = Field(0.0, ge=0, le=1, description="share that gets masses beside the liver, which are none")
     diameter_mm: tuple[float, float] = (3.0, 120.0)
     maximum_count: int = Field(80, ge=1)
     high_load_share: float = Field(0.45, ge=0, le=1, description="share of synthetic livers with a high load")

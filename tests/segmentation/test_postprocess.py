@@ -21,22 +21,24 @@ def probability(mask, value=0.9):
 
 def test_small_parts_vanish_and_large_ones_stay():
     speck, half = ball(SHAPE, (50, 30, 30), 3), ball(SHAPE, (50, 20, 20), 8)
-    mask, parts = main_parts(LIVER | speck)
+    mask, parts = main_parts(LIVER | speck, 1.0)
     assert parts == 1 and np.array_equal(mask, LIVER)
-    mask, parts = main_parts(LIVER | half)
+    mask, parts = main_parts(LIVER | half, 1.0)
     assert parts == 2 and np.array_equal(mask, LIVER | half)
-    assert main_parts(np.zeros(SHAPE, bool))[1] == 0
+    mask, parts = main_parts(LIVER | half, 6.0)  # 60 mm apart: something else
+    assert parts == 1 and np.array_equal(mask, LIVER)
+    assert main_parts(np.zeros(SHAPE, bool), 1.0)[1] == 0
 
 
 def test_an_enclosed_hole_is_filled():
     hole = ball(SHAPE, (20, 20, 20), 4)
     assert np.array_equal(without_holes(LIVER & ~hole), LIVER)
-    liver, _ = one_organ(probability(LIVER & ~hole))
+    liver, _ = one_organ(probability(LIVER & ~hole), 1.0)
     assert np.array_equal(liver >= 0.5, LIVER)
 
 
 def test_what_is_far_from_the_liver_is_none():
-    liver, parts = one_organ(probability(LIVER | ball(SHAPE, (50, 20, 20), 5)))
+    liver, parts = one_organ(probability(LIVER | ball(SHAPE, (50, 20, 20), 5)), 1.0)
     assert parts == 1 and np.array_equal(liver >= 0.5, LIVER)
 
 
@@ -46,7 +48,7 @@ def test_a_lesion_counts_in_the_liver_alone():
 
 
 def test_nothing_stays_nothing():
-    liver, parts = one_organ(np.zeros(SHAPE, np.float32))
+    liver, parts = one_organ(np.zeros(SHAPE, np.float32), 1.0)
     assert parts == 0 and not (liver >= 0.5).any()
 
 

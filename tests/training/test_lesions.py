@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nen_imaging.training.lesions import add_lesions, draw_appearance, draw_load
+from nen_imaging.training.lesions import add_lesions, add_masses, draw_appearance, draw_load
 from nen_imaging.training.recipes import LesionRecipe
 
 RECIPE = LesionRecipe()
@@ -91,3 +91,18 @@ def test_large_loads_are_never_bright():
     assert max(look.contrast_hu for look in looks) < 0
     few = [draw_appearance(RECIPE, np.random.default_rng(seed), load_percent=5.0) for seed in range(60)]
     assert max(look.contrast_hu for look in few) > 0
+
+
+def test_masses_beside_the_liver_leave_it_alone(case):
+    hu = case.image.array.astype(np.float32)
+    changed = add_masses(hu, case.label.array, case.image.spacing_mm, np.random.default_rng(2), LesionRecipe())
+    np.testing.assert_array_equal(changed[case.label.array > 0], hu[case.label.array > 0])
+    assert (np.abs(changed - hu) > 5).sum() * case.image.voxel_volume_ml > 1
+    np.testing.assert_array_equal(hu, case.image.array)
+
+
+def test_no_liver_no_masses_beside_it(case):
+    nothing = np.zeros_like(case.label.array)
+    hu = case.image.array.astype(np.float32)
+    found = add_masses(hu, nothing, case.image.spacing_mm, np.random.default_rng(0), LesionRecipe())
+    np.testing.assert_array_equal(found, hu)
