@@ -33,7 +33,7 @@ def main_parts(mask: Mask, spacing_mm: float) -> tuple[Mask, int]:
     largest = int(sizes.argmax())
     kept = sizes >= max(1.0, PART_SHARE * sizes[largest])
     if kept.sum() > 1:
-        within = near(parts == largest, PART_WITHIN_MM, spacing_mm)
+        within = distance_from(parts == largest, spacing_mm) <= PART_WITHIN_MM
         kept &= np.bincount(parts[within], minlength=sizes.size) > 0
     return kept[parts], int(kept.sum())
 
@@ -45,11 +45,11 @@ def without_holes(mask: Mask) -> Mask:
     return np.asarray(binary_fill_holes(mask))
 
 
-def near(mask: Mask, distance_mm: float, spacing_mm: float) -> Mask:
-    """The mask grown by a distance on an isotropic grid."""
+def distance_from(mask: Mask, spacing_mm: float) -> Floats:
+    """How far each voxel of an isotropic grid lies from a mask, in mm; 0 in it."""
     from scipy.ndimage import distance_transform_edt
 
-    return np.asarray(distance_transform_edt(~mask) * spacing_mm <= distance_mm)
+    return np.asarray(distance_transform_edt(~mask) * spacing_mm, np.float32)
 
 
 def one_organ(liver: Floats, spacing_mm: float) -> tuple[Floats, int]:

@@ -30,10 +30,10 @@ REACH_MM = 15.0  # how far from the coarse liver the fine one may lie: it has se
 
 @dataclass(frozen=True)
 class CoarseView:
-    """The whole scan on the coarse grid: liver probability (main parts and near them), and where liver may lie."""
+    """The whole scan on the coarse grid: liver probability (main parts and near them), and how far liver is, in mm."""
 
     liver: Volume
-    reach: Volume
+    distance: Volume
     reference_hu: float
 
 
@@ -80,9 +80,9 @@ def look_coarsely(image: Volume, model: Model, device: str) -> CoarseView | None
     mask, _ = postprocess.main_parts(liver >= 0.5, settings.spacing_mm)
     if mask.sum() * small.voxel_volume_ml < SMALLEST_LIVER_ML:
         return None
-    nearby, reach = (postprocess.near(mask, mm, settings.spacing_mm) for mm in (MARGIN_MM, REACH_MM))
-    probability = small.with_array(np.where(nearby, liver, 0.0))
-    return CoarseView(probability, small.with_array(reach.astype(np.uint8)), reference_hu(hu, mask))
+    distance_mm = postprocess.distance_from(mask, settings.spacing_mm)
+    probability = small.with_array(np.where(distance_mm <= MARGIN_MM, liver, 0.0))
+    return CoarseView(probability, small.with_array(distance_mm), reference_hu(hu, mask))
 
 
 def look_closely(image: Volume, coarse: CoarseView, model: Model, device: str) -> FineView:
@@ -96,7 +96,7 @@ def look_closely(image: Volume, coarse: CoarseView, model: Model, device: str) -
         torch.from_numpy(floats(grid)), torch.from_numpy(prior), coarse.reference_hu, model.inference.scaling
     )
     logits = predict(model.lesion, channels, settings.patch, model.inference.overlap, device).numpy()
-    reach = resample(coarse.reach, grid.shape, grid.affine, nearest=True).array.astype(bool)
+    reach = floats(resample(coarse.distance, grid.shape, grid.affine, outside=np.inf)) <= REACH_MM
     return FineView(grid, logits[0], logits[1], prior, reach, coarse.reference_hu)
 
 
