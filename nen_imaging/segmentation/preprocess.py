@@ -84,12 +84,13 @@ def prepared(ct: Volume) -> Volume:
     return Volume(array, oriented.affine)
 
 
-def at_spacing(volume: Volume, spacing_mm: float) -> Volume:
-    """A CT on the isotropic grid of that spacing over the same box, float32, smoothed where the grid is coarser.
+def at_spacing(volume: Volume, spacing_mm: float | NDArray[np.floating]) -> Volume:
+    """A CT on the grid of that spacing, one or one per axis, over the same box; float32, smoothed where it is coarser.
 
     Whole voxels are averaged first (cheap, and enough against aliasing), then interpolated linearly.
     """
-    shape, affine = grid_with_spacing(volume, np.full(3, spacing_mm))
+    spacing_mm = np.broadcast_to(np.asarray(spacing_mm, float), 3)
+    shape, affine = grid_with_spacing(volume, spacing_mm)
     factors = np.maximum(1, np.floor(spacing_mm / volume.spacing_mm + 0.05)).astype(int)
     return resample(_block_mean(volume, factors), shape, affine, outside=AIR_HU)
 

@@ -42,8 +42,13 @@ def export_folds(
     The joined one averages their logits. Together they have learnt from every patient, so its card shows the figures
     of the folds.
 
-    Raises RecipeError where a fold is not trained yet.
+    Raises RecipeError where a fold is not trained yet, or patients are held out of all of them: these would calibrate
+    every fold, and judge it.
     """
+    if recipe.held_out:
+        raise RecipeError(
+            f"Recipe {recipe.name} has folds; `held_out` must be empty, and names {recipe.held_out[0]!r}."
+        )
     folds = range(1, len(recipe.folds) + 1)
     weights = [_weights_of(run / f"fold{number}") for number in folds]
     recipes = [recipe.for_fold(number) for number in folds]

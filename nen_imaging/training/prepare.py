@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nen_imaging.contract import Reason
 from nen_imaging.segmentation.preprocess import at_spacing, box_around, prepared
@@ -159,13 +158,11 @@ def _work(case: Case, recipe: Recipe, call: StageCall) -> Outcome:
 def _write(folder: Path, image: Volume, label: Volume, finest_mm: float) -> None:
     folder.mkdir()
     spacing_mm = np.maximum(image.spacing_mm, finest_mm)
-    small = _at(image, spacing_mm)
-    liver, lesion = (_at(label.with_array(np.greater_equal(label.array, code)), spacing_mm) for code in (LIVER, LESION))
+    small = at_spacing(image, spacing_mm)
+    liver, lesion = (
+        at_spacing(label.with_array(np.greater_equal(label.array, code)), spacing_mm) for code in (LIVER, LESION)
+    )
     # A voxel is liver, or lesion, where that fills at least half of it: volumes stay what they are.
     classes = np.where(np.greater_equal(lesion.array, 0.5), LESION, np.greater_equal(liver.array, 0.5))
     write_nifti(folder / "image.nii.gz", small.with_array(np.asarray(small.array).round().astype(np.int16)))
     write_nifti(folder / "label.nii.gz", small.with_array(classes.astype(np.uint8)))
-
-
-def _at(volume: Volume, spacing_mm: NDArray[np.floating]) -> Volume:
-    return at_spacing(volume, spacing_mm)  # type: ignore[arg-type]  # one spacing per axis will do as well as one

@@ -13,7 +13,7 @@ from nen_imaging.contract import ExitCode
 from nen_imaging.segmentation.bundle import BundleError, find_bundle, load_registry
 from nen_imaging.segmentation.infer import load_model, read_weights
 from nen_imaging.training import cross_validation
-from nen_imaging.training.cross_validation import calibrate_folds
+from nen_imaging.training.cross_validation import calibrate_folds, export_folds
 from nen_imaging.training.data import with_data
 from nen_imaging.training.recipes import Recipe, RecipeError
 
@@ -93,3 +93,8 @@ def test_a_fold_is_calibrated_by_the_others(data, folds, monkeypatch):
     monkeypatch.setattr(cross_validation, "fit_lesions", fit)
     calibrate_folds(folds, ["first", "second"], data, report=lambda _: None)
     assert seen == [{"B"}, {"A"}, {"A", "B"}]
+
+
+def test_patients_held_out_of_every_fold_are_refused(data, folds, tmp_path):
+    with pytest.raises(RecipeError, match="must be empty, and names 'B'"):
+        export_folds(folds.model_copy(update={"held_out": ["B"]}), tmp_path, data, tmp_path / "models")
