@@ -184,6 +184,8 @@ class _Follower:
             return "its place was not seen as liver before"
         if len(as_liver) < _MOST_OF_IT * len(imaged):
             return f"its place was seen as liver at {len(as_liver)} of {len(imaged)} stagings before"
+        if as_liver[-1] is not imaged[-1]:
+            return f"its place was not seen as liver on {imaged[-1].staging}, the last time before"
         return ""
 
     def _report(self, pairs: Sequence[tuple[Lesion, Lesion]], back: set[tuple[str, int]], staging: str) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nen_imaging.longitudinal.follow import FollowedPatient, ScannedStaging
     from nen_imaging.longitudinal.graph import ReaderLink
 
-VERSION = 3
+VERSION = 4
 
 
 def _follow(call: StageCall) -> Outcome:

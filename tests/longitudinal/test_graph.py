@@ -68,6 +68,16 @@ def test_a_lesion_where_nothing_was_imaged_before_is_not_surely_new():
     assert "not seen as liver before" in event(history, B, "new?").text
 
 
+def test_where_the_liver_has_drawn_back_nothing_is_new():
+    """A liver in remission leaves its place to the stomach; fluid there is no lesion."""
+    place = ball(C, 2, FAR, 20)
+    elsewhere = np.ones(np.prod(SHAPE), bool)
+    elsewhere[place.voxels] = False
+    stagings = [staging(A, ball(A, 1, LEFT, 20)), replace(staging(B, ball(B, 1, LEFT, 20)), liver=elsewhere)]
+    history = follow_lesions([*stagings, staging(C, ball(C, 1, LEFT, 20), place)], LIMITS)
+    assert f"not seen as liver on {B}, the last time before" in event(history, C, "new?").text
+
+
 def test_one_staging_that_took_a_neighbour_for_liver_does_not_make_a_lesion_there_new():
     """Beside the liver on most dates; fluid in the stomach, once called liver, is later called a lesion."""
     place = ball(D, 2, FAR, 20)
