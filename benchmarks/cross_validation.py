@@ -6,8 +6,8 @@ DATA holds the labelled CT that config/validation/*.csv name; the bundles are th
 scan is segmented by the one that held its patient out. What is done already is not done again. Digital patients, which
 no bundle has seen, are dealt out among them.
 
-Prints the table that models/nen_liver/docs/cross_validation.md holds: each figure, what was asked of it at least, and
-what was hoped for. A scan in which no liver is found has a load of 0, without an interval that could hold.
+Prints a table in Markdown: each figure, what was asked of it at least, and what was hoped for. A scan in which no liver
+is found has a load of 0, without an interval that could hold.
 """
 
 from __future__ import annotations

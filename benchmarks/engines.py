@@ -5,7 +5,7 @@
 
 Without an image a digital patient is drawn. The engines take turns in every round, so that what else the machine does
 strikes all alike; seconds are medians over the rounds. Masks (logit above 0, liver and lesion) are held against
-torch's with 32 bits. Prints the table that docs/network.md holds.
+torch's with 32 bits. Prints a table in Markdown.
 """  # noqa: E501 - a command is one line
 
 from __future__ import annotations
