@@ -15,6 +15,8 @@ from nen_imaging.dicom.group import Series, SeriesKind
 from nen_imaging.dicom.stagings import Staging, days_between
 from nen_imaging.dicom.vocabulary import Phase
 
+Ground = tuple[float, str]
+"""Points, and what they are given for."""
 _ENOUGH_EXTENT_MM = 200.0  # a liver's height
 _TOO_FEW_SLICES = 10
 _PHASE_POINTS: Mapping[Phase, int] = {"portal venous": 20, "unknown": 20, "delayed": 15, "arterial": 10, "native": 5}
@@ -53,15 +55,11 @@ def score_ct(series: Series, rules: SelectionRules, peers: Iterable[Staging] = (
     grounds = [
         (_PREFERRED_PHASE_POINTS if preferred else _PHASE_POINTS[series.phase], f"phase {series.phase}"),
         (_spacing_points(series, rules), f"spacing {_shown(series.spacing_mm)}"),
-        (20 * min(1.0, (series.extent_mm or 0) / _ENOUGH_EXTENT_MM), f"extent {_shown(series.extent_mm)}"),
-        (10 if series.is_original else 0, "original" if series.is_original else "derived"),
-        (10 if series.is_axial else 0, "axial" if series.is_axial else "not axial"),
-        (0 if series.is_sharp else 5, "sharp kernel" if series.is_sharp else "soft or unknown kernel"),
+        *_of_the_body(series),
+        _of_the_kernel(series),
         *_comparability(series, list(peers)),
     ]
-    if series.slices < _TOO_FEW_SLICES:
-        grounds.append((-50, f"only {series.slices} slices"))
-    return _score(grounds)
+    return _score([*grounds, *_of_slices(series)])
 
 
 def score_pet(series: Series, anchor: str) -> Score:
@@ -71,26 +69,31 @@ def score_pet(series: Series, anchor: str) -> Score:
     grounds = [
         (50 if corrected else 0, "attenuation-corrected or not said" if corrected else "not attenuation-corrected"),
         (-float(distance), f"{distance} days from the CT"),
-        (20 * min(1.0, (series.extent_mm or 0) / _ENOUGH_EXTENT_MM), f"extent {_shown(series.extent_mm)}"),
-        (10 if series.is_original else 0, "original" if series.is_original else "derived"),
-        (10 if series.is_axial else 0, "axial" if series.is_axial else "not axial"),
+        *_of_the_body(series),
     ]
-    if series.slices < _TOO_FEW_SLICES:
-        grounds.append((-50, f"only {series.slices} slices"))
-    return _score(grounds)
+    return _score([*grounds, *_of_slices(series)])
 
 
 def score_low_dose_ct(series: Series) -> Score:
     """Points of a CT that tells where the PET lies: what it shows of the body counts, and no contrast phase."""
-    grounds = [
+    return _score([*_of_the_body(series), _of_the_kernel(series), *_of_slices(series)])
+
+
+def _of_the_body(series: Series) -> list[Ground]:
+    """How much of the body is shown, and how directly."""
+    return [
         (20 * min(1.0, (series.extent_mm or 0) / _ENOUGH_EXTENT_MM), f"extent {_shown(series.extent_mm)}"),
         (10 if series.is_original else 0, "original" if series.is_original else "derived"),
         (10 if series.is_axial else 0, "axial" if series.is_axial else "not axial"),
-        (0 if series.is_sharp else 5, "sharp kernel" if series.is_sharp else "soft or unknown kernel"),
     ]
-    if series.slices < _TOO_FEW_SLICES:
-        grounds.append((-50, f"only {series.slices} slices"))
-    return _score(grounds)
+
+
+def _of_the_kernel(series: Series) -> Ground:
+    return 0 if series.is_sharp else 5, "sharp kernel" if series.is_sharp else "soft or unknown kernel"
+
+
+def _of_slices(series: Series) -> list[Ground]:
+    return [(-50, f"only {series.slices} slices")] if series.slices < _TOO_FEW_SLICES else []
 
 
 def low_dose_candidates(staging: Staging, ct: Series | None, pet: Series | None) -> list[Series]:
@@ -100,7 +103,7 @@ def low_dose_candidates(staging: Staging, ct: Series | None, pet: Series | None)
     return [one for one in staging.ct if one.frame_of_reference == pet.frame_of_reference]
 
 
-def _score(grounds: Iterable[tuple[float, str]]) -> Score:
+def _score(grounds: Iterable[Ground]) -> Score:
     grounds = list(grounds)
     text = "; ".join(f"{name} {points:+.0f}" for points, name in grounds)
     return Score(round(sum(points for points, _ in grounds), 1), text)

@@ -13,6 +13,7 @@ from nen_imaging.segmentation import infer, two_stage
 from nen_imaging.segmentation.calibration import Calibration
 from nen_imaging.segmentation.infer import load_model
 from nen_imaging.segmentation.kinds import networks
+from nen_imaging.segmentation.preprocess import prepared
 from nen_imaging.segmentation.segment import segment_volume
 from nen_imaging.stage import StageError
 from nen_imaging.training.export import random_bundle
@@ -145,3 +146,30 @@ def test_the_model_is_loaded_once(torso, tiny_bundle, monkeypatch):
     segment_volume(torso, tiny_bundle, device="cpu")
     monkeypatch.setattr(infer, "_load_network", lambda *_: pytest.fail("loaded again"))
     segment_volume(torso, tiny_bundle, device="cpu")
+
+
+def test_the_fine_liver_stays_within_reach_of_the_coarse_one(torso, tiny_bundle, monkeypatch):
+    """A fine network that calls everything liver gets no further than 15 mm from what the coarse one saw."""
+    model = load_model(tiny_bundle)
+    ball = np.zeros(0)
+
+    def predict(network, channels, *_):
+        shape = tuple(channels.shape[1:])
+        logits = torch.full((2, *shape), 10.0)
+        if network is model.liver:
+            nonlocal ball
+            middle = (np.array(shape) - 1) / 2
+            ball = ((np.indices(shape).transpose(1, 2, 3, 0) - middle) ** 2).sum(-1) < 5**2
+            logits[0] = torch.from_numpy(np.where(ball, 10.0, -10.0))
+        return logits
+
+    monkeypatch.setattr(two_stage, "predict", predict)
+    view = two_stage.look(prepared(torso), model, "cpu")
+    liver = view.organ(0.0)[0] >= 0.5
+    found_ml, coarse_ml = (
+        liver.sum() * view.grid.voxel_volume_ml,
+        ball.sum() * model.inference.liver.spacing_mm**3 / 1e3,
+    )
+    radius_mm = (3000 * coarse_ml / (4 * np.pi)) ** (1 / 3)
+    assert coarse_ml < found_ml < 1.2 * coarse_ml * ((radius_mm + two_stage.REACH_MM) / radius_mm) ** 3
+    assert not liver.all()
