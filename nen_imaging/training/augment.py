@@ -224,20 +224,31 @@ def _imperfect_liver(liver: torch.Tensor, lesion: torch.Tensor, rng: np.random.G
     """
     import torch
 
-    width = 2 * int(rng.integers(1, 4)) + 1
-    mask = liver
+    shape = tuple(liver.shape)
+    mask = liver = _halved(
+        liver
+    )  # what a coarse network gives is smooth, and half the resolution an eighth of the work
+    lesion = _halved(lesion)
     if rng.random() < 0.3:
         kept = torch.from_numpy(smooth_noise(tuple(liver.shape), (4, 4, 4), rng)) > rng.uniform(-0.5, 1.5)
         mask = liver * (1 - lesion * (1 - kept.float()))
     if rng.random() < 0.6:
         cells = (int(rng.integers(4, 9)),) * 3
         blobs = torch.from_numpy(smooth_noise(tuple(liver.shape), cells, rng))
-        beside = _blurred(liver, (int(rng.integers(9, 26)),) * 3) > 0.02
+        beside = _blurred(liver, (int(rng.integers(5, 14)),) * 3) > 0.02
         mask = torch.where(beside & (blobs > rng.uniform(0.3, 1.2)), 1.0, mask)
         mask = torch.where(blobs < -rng.uniform(1.0, 1.8), 0.0, mask)
     edge = torch.from_numpy(smooth_noise(tuple(liver.shape), (6, 6, 6), rng)) * float(rng.uniform(0, 0.25))
-    soft = _blurred(mask, (width,) * 3) + edge * (_blurred(liver, (9, 9, 9)) > 0.02)
-    return torch.sigmoid((soft - 0.5 + float(rng.normal(0, 0.08))) * float(rng.uniform(6, 14)))
+    soft = _blurred(mask, (int(rng.integers(1, 4)),) * 3) + edge * (_blurred(liver, (5, 5, 5)) > 0.02)
+    prior = torch.sigmoid((soft - 0.5 + float(rng.normal(0, 0.08))) * float(rng.uniform(6, 14)))
+    return torch.nn.functional.interpolate(prior[None, None], size=shape, mode="trilinear")[0, 0]
+
+
+def _halved(mask: torch.Tensor) -> torch.Tensor:
+    """The mean over blocks of 2 x 2 x 2 voxels; the last of an odd axis may be smaller."""
+    import torch
+
+    return torch.nn.functional.avg_pool3d(mask[None], 2, ceil_mode=True, count_include_pad=False)[0]
 
 
 def _blurred(image: torch.Tensor, width: tuple[int, int, int]) -> torch.Tensor:

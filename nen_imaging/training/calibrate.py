@@ -26,6 +26,7 @@ LESION_SHIFTS = np.round(np.arange(-2.0, 3.01, 0.1), 1)
 LOAD_WEIGHTS = np.round(np.arange(0.0, 1.21, 0.1), 1)
 SCALES = (0.5, 0.6, 0.75, 0.9, 1.0, 1.2, 1.5)
 CALIBRATION_LOADS = ((60, 15), (20, 50), (45, 70), (30, 5), (8, 35))  # percent, of synthetic lesions in held-out livers
+CALIBRATION_HARDNESS = 0.5  # of synthetic lesions: what nobody could see says nothing about a threshold
 CALIBRATION_PATIENTS = 12  # digital ones, if the recipe trains with any
 CHANCE = 0.025
 SMALLEST_INTERVAL = 0.2  # few cases can all be right by chance
@@ -69,7 +70,7 @@ def with_synthetic(
                 case.label.array.astype(np.uint8),
                 case.image.spacing_mm,
                 rng,
-                recipe,
+                recipe.at(CALIBRATION_HARDNESS),
                 load_percent=load,
             )
             hu = case.image.with_array(image.round().astype(np.int16))
