@@ -97,7 +97,8 @@ def training_data(recipe: Recipe, root: Path) -> list[dict[str, str]]:
     for network in NETWORKS:
         real = [(scan.name, scan.patient, scan.licence) for scan in scans(recipe, network, root)]
         digital = [(name, name, LICENCE) for name in digital_names(recipe.digital)]
-        for name, patient, licence in [*(one for one in real if one[1] not in recipe.held_out), *digital]:
+        learnt = dict.fromkeys([*(one for one in real if one[1] not in recipe.held_out), *digital])  # forms of one scan
+        for name, patient, licence in learnt:
             row = {"case": name, "patient": patient, "licence": licence, "networks": ""}
             known = rows.setdefault(name, row)
             known["networks"] = ", ".join(filter(None, [known["networks"], network]))

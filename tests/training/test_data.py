@@ -21,6 +21,12 @@ def test_a_held_out_patient_is_left_out_with_all_scans(data, recipe):
     assert [row["patient"] for row in training_data(recipe, data)] == ["B"]
 
 
+def test_a_scan_in_two_forms_is_one_row_that_names_each_network_once(data, recipe):
+    twice = recipe.model_copy(update={"sources": recipe.sources * 2})
+    assert training_data(twice, data) == training_data(recipe, data)
+    assert {row["networks"] for row in training_data(twice, data)} == {"liver, lesion"}
+
+
 def test_the_liver_of_an_organ_map_is_the_label(data, recipe):
     cases = {case.name: case for case in load_cases(recipe, "liver", data)}
     np.testing.assert_array_equal(cases["three"].label.array, cases["one"].label.array)
