@@ -11,7 +11,7 @@ Floats = NDArray[np.float32]
 
 TRUSTED_DICE = 0.80  # overlap of the two networks' livers below which an image is unlike training data
 TRUSTED_PARENCHYMA_HU = (0.0, 200.0)
-TRUSTED_UNDECIDED_SHARE = 0.25  # liver voxels with a probability of 0.2 to 0.8, relative to the liver
+TRUSTED_UNDECIDED_SHARE = 0.25  # see `undecided_share`
 
 
 def load_spread(liver: NDArray[np.bool_], lesion: Floats, thresholds: tuple[float, ...]) -> tuple[float, ...]:
@@ -55,11 +55,15 @@ def unlike_training(coarse_liver: Floats, fine_liver: Floats, parenchyma_hu: flo
     dice = overlap(coarse_liver >= 0.5, fine_liver >= 0.5)
     if dice < TRUSTED_DICE:
         return f"The two networks disagree on the liver (Dice {dice:.2f}, trusted from {TRUSTED_DICE})."
-    liver = fine_liver >= 0.5
-    undecided = float(((fine_liver > 0.2) & (fine_liver < 0.8)).sum() / max(1, int(liver.sum())))
+    undecided = undecided_share(fine_liver)
     if undecided > TRUSTED_UNDECIDED_SHARE:
         return f"The network is undecided on {100 * undecided:.0f} % of the liver."
     return ""
+
+
+def undecided_share(liver: Floats) -> float:
+    """How many voxels have a probability of 0.2 to 0.8, relative to those of the liver."""
+    return float(((liver > 0.2) & (liver < 0.8)).sum() / max(1, int((liver >= 0.5).sum())))
 
 
 def overlap(first: NDArray[Any], second: NDArray[Any]) -> float:

@@ -28,7 +28,6 @@ SCALES = (0.5, 0.6, 0.75, 0.9, 1.0, 1.2, 1.5)
 CALIBRATION_LOADS = ((60, 15), (20, 50), (45, 70), (30, 5), (8, 35))  # percent, of synthetic lesions in held-out livers
 CALIBRATION_HARDNESS = 0.5  # of synthetic lesions: what nobody could see says nothing about a threshold
 CALIBRATION_PATIENTS = 12  # digital ones, if the recipe trains with any
-CHANCE = 0.025
 SMALLEST_INTERVAL = 0.2  # few cases can all be right by chance
 _LOAD_TOLERANCE = 2.0  # points of load that weigh as much as a Dice of zero, for a liver without lesions
 
@@ -98,11 +97,7 @@ def best_liver_shift(costs: Sequence[Floats]) -> float:
 
 
 def fit_lesions(cases: Sequence[Voxels]) -> Calibration:
-    """Shift and load weight with the least lost Dice and relative load error, the likeliest scale, and the interval.
-
-    Of those within `CHANCE` of the least cost, between which the choice of cases decides, the lowest shift wins: what
-    is faint is left out rather than called tumour.
-    """
+    """Shift and load weight with the least lost Dice and relative load error, the likeliest scale, and the interval."""
     if not cases:
         return Calibration()
     shares = [logit_of(expected_share(case.logit)) for case in cases]
@@ -110,9 +105,7 @@ def fit_lesions(cases: Sequence[Voxels]) -> Calibration:
     def cost(shift: float, weight: float) -> float:
         return float(np.mean([_cost(case, shift + weight * share) for case, share in zip(cases, shares, strict=True)]))
 
-    costs = {pair: cost(*pair) for pair in product(LESION_SHIFTS.tolist(), LOAD_WEIGHTS.tolist())}
-    good = [pair for pair, value in costs.items() if value <= (1 + CHANCE) * min(costs.values())]
-    shift, weight = min(good, key=lambda pair: (pair[0], costs[pair]))
+    shift, weight = min(product(LESION_SHIFTS.tolist(), LOAD_WEIGHTS.tolist()), key=lambda pair: cost(*pair))
     candidates = [Calibration(lesion_shift=shift, load_weight=weight, lesion_scale=scale) for scale in SCALES]
     likeliest = min(candidates, key=lambda one: float(np.mean([_surprise(case, one) for case in cases])))
     return likeliest.model_copy(update={"interval_logit": _interval(cases, likeliest)})
@@ -163,11 +156,12 @@ def voxels_of(case: Case, model: Model, liver_shift: float, device: str = "cpu")
 
 
 def _cost(case: Voxels, shift: float) -> float:
+    """Each term at most 1: a liver that took in what is none, half of it called lesion, would outweigh the others."""
     first = int(np.searchsorted(case.logit, np.float32(-shift)))
     size, overlapping = case.logit.size - first, int(case.lesion_from[first])
     lost = 1.0 - 2.0 * overlapping / max(1, size + case.true_lesion) if case.true_lesion else 0.0
     load, true_load = 100.0 * size / case.logit.size, 100.0 * case.true_lesion / max(1, case.true_liver)
-    return lost + abs(load - true_load) / (_LOAD_TOLERANCE + true_load)
+    return lost + min(1.0, abs(load - true_load) / (_LOAD_TOLERANCE + true_load))
 
 
 def _surprise(case: Voxels, calibration: Calibration) -> float:

@@ -54,6 +54,7 @@ def write_bundle(
     *,
     calibration: Calibration | None = None,
     results: list[dict[str, Any]] | None = None,
+    most_undecided_share: float = 0.5,
     default: bool = False,
 ) -> Bundle:
     """Write and register the bundle `<models_dir>/<recipe.name>`.
@@ -78,6 +79,7 @@ def write_bundle(
         liver=_inference_of("liver", recipe.liver, len(weights["liver"])),
         lesion=_inference_of("lesion", recipe.lesion, len(weights["lesion"])),
         calibration=calibration or Calibration(),
+        most_undecided_share=most_undecided_share,
     )
     _write(folder / INFERENCE, inference.model_dump(mode="json"))
     _write(folder / METADATA, _metadata(recipe, training_data, results or []))
@@ -113,7 +115,7 @@ def random_bundle(models_dir: Path, seed: int = 0, *, name: str = "random", live
     for (state,) in states.values():
         bias = [key for key in state if key.endswith("bias")][-1]
         state[bias][0] += liver_shift
-    return write_bundle(recipe, states, [], models_dir)
+    return write_bundle(recipe, states, [], models_dir, most_undecided_share=1e9)  # they are undecided everywhere
 
 
 def _weight_files(name: str, count: int) -> list[str]:

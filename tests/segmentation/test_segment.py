@@ -111,6 +111,13 @@ def test_a_ct_without_liver_is_flagged(torso, tmp_path):
     assert found.flags == ("liver.absent",)
 
 
+def test_what_the_network_is_undecided_on_is_no_liver(torso, tiny_bundle, monkeypatch):
+    """An untrained network is undecided everywhere."""
+    inference = load_model(tiny_bundle).inference.model_copy(update={"most_undecided_share": 0.5})
+    monkeypatch.setattr(networks, "load_model", lambda bundle: replace(load_model(bundle), inference=inference))
+    assert segment_volume(torso, tiny_bundle, device="cpu").flags == ("liver.absent",)
+
+
 def test_a_liver_at_the_edge_of_the_image_is_flagged(torso, tiny_bundle):
     assert "liver.truncated" in segment_volume(torso, tiny_bundle, device="cpu").flags
 

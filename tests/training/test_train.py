@@ -102,12 +102,18 @@ def test_a_recipe_that_extends_another_holds_what_differs(recipe, tmp_path):
         load_recipe(tmp_path / "lost.yaml")
 
 
-def test_the_shipped_recipe_is_valid_and_made_the_shipped_bundle():
-    recipe = load_recipe(shipped("config") / "training" / "nen_liver_more.yaml")
-    bundle = find_bundle(recipe.name, shipped("models"))
-    assert recipe.held_out == bundle.metadata["held_out_patients"]
-    assert not set(recipe.held_out) & set(bundle.metadata["seen_patients"])
-    assert Recipe.model_validate(bundle.metadata["recipe"]) == recipe
+def test_the_shipped_recipes_are_valid_and_made_the_shipped_bundles():
+    for file, name in (("nen_liver_start.yaml", "nen_liver_start"), ("nen_liver_folds.yaml", "nen_liver")):
+        recipe, bundle = load_recipe(shipped("config") / "training" / file), find_bundle(name, shipped("models"))
+        assert (recipe.name, Recipe.model_validate(bundle.metadata["recipe"])) == (name, recipe)
+
+
+def test_the_weights_of_a_cross_validation_begin_from_none_of_its_patients():
+    recipe = load_recipe(shipped("config") / "training" / "nen_liver_folds.yaml")
+    folds = [set(fold) for fold in recipe.folds]
+    seen = find_bundle("nen_liver_start", shipped("models")).metadata["seen_patients"]
+    assert not set().union(*folds) & set(seen)
+    assert sum(map(len, folds)) == len(set().union(*folds))
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from nen_imaging.contract import Reason
 from nen_imaging.segmentation import postprocess, uncertainty
-from nen_imaging.segmentation.bundle import Bundle, BundleError, read_inference
-from nen_imaging.segmentation.calibration import Calibration, sigmoid
+from nen_imaging.segmentation.bundle import Bundle, BundleError, Inference, read_inference
+from nen_imaging.segmentation.calibration import sigmoid
 from nen_imaging.segmentation.infer import choose_device, load_model, with_fallback
 from nen_imaging.segmentation.preprocess import prepared
 from nen_imaging.segmentation.result import (
@@ -63,7 +63,7 @@ def segment(ct: Volume, bundle: Bundle, *, device: str, threads: int | None) -> 
     image = prepared(ct)
     view, used, fallback = with_fallback(chosen, lambda where: look(image, model, where))
     note = fallback or note
-    organ = _organ(view, model.inference.calibration) if view else None
+    organ = _organ(view, model.inference) if view else None
     if organ is None:
         return no_liver(ct, used, note)
     labels, probability = _on_grid_of(image, organ)
@@ -74,10 +74,14 @@ def segment(ct: Volume, bundle: Bundle, *, device: str, threads: int | None) -> 
     return Segmentation(turned[0], turned[1], organ.member_loads_percent, reasons, used, note)
 
 
-def _organ(view: FineView, calibration: Calibration) -> _Organ | None:
+def _organ(view: FineView, inference: Inference) -> _Organ | None:
+    """None where what looks like a liver is too small, or the network too undecided on it."""
+    calibration = inference.calibration
     liver, parts = view.organ(calibration.liver_shift)
     mask = liver >= 0.5
     if mask.sum() * view.grid.voxel_volume_ml < SMALLEST_LIVER_ML:
+        return None
+    if uncertainty.undecided_share(liver) > inference.most_undecided_share:
         return None
     lesion = postprocess.only_in(mask, sigmoid(calibration.lesion_logit(view.lesion_logit, mask)))
     loads = uncertainty.load_spread(mask, lesion, calibration.thresholds)
