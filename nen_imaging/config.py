@@ -58,7 +58,8 @@ class ImportCtConfig(_Section):
     )
     resample_uneven: bool = Field(
         False,
-        description="interpolate an uneven series to even slices instead of refusing it; missing slices are refused",
+        description="interpolate an uneven series, or one that lacks single slices, to even slices instead of refusing "
+        "it; larger gaps are refused",
     )
 
 
@@ -117,8 +118,8 @@ class UptakeConfig(_Section):
     pet_fwhm_mm: float = Field(
         6.0,
         gt=0,
-        description="resolution of the PET (full width at half maximum, mm): lesions below twice this are marked "
-        "partial_volume, healthy liver is measured this far from its edge",
+        description="resolution of the PET (full width at half maximum of a point source as it is reconstructed, mm): "
+        "lesions below twice this are marked partial_volume, healthy liver is measured this far from its edge",
     )
     minimum_reference_ml: float = Field(
         50.0,

@@ -126,6 +126,9 @@ REASONS: dict[str, ReasonKind] = {
     "liver.fragmented": _warns("The liver mask had separate parts: look at `qc.png`."),
     "image.unlike_training": _warns("The image is unlike the network's training data: look at `qc.png`."),
     "lesions.outside_liver": _warns("Lesions apart from the liver were left out: look at `qc.png`."),
+    "phase.unlike_header": _warns(
+        "Loads of another contrast phase compare badly: see whether `pins.csv` should name another CT of this date."
+    ),
     "interval.uncalibrated": _warns("The load's interval holds less than the segmenter's errors: look at `qc.png`."),
     # uptake
     "pet.not_covering": _warns("The PET does not cover all of the liver; lesions outside are not evaluable."),

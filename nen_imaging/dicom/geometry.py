@@ -107,7 +107,7 @@ def arrange(
     spacing_tolerance_mm
         Largest distance of a slice from its place on the even grid.
     resample_uneven
-        Accept uneven spacing (``Arrangement.uneven``) as long as no slices are missing.
+        Accept uneven spacing (``Arrangement.uneven``), single missing slices among it; larger gaps are refused.
 
     Raises
     ------
@@ -135,7 +135,9 @@ def arrange(
         angle = np.degrees(np.arctan2(np.linalg.norm(shift_mm[-1]), depth_mm[-1]))
         reasons.append(Reason("slices.tilted", f"The stack leans by {angle:.1f} degrees against its slices."))
     if uneven:
-        reasons.append(Reason("slices.resampled", f"Slices were interpolated to one every {spacing_mm:.3g} mm."))
+        largest_mm = float(np.diff(depth_mm).max())
+        text = f"Slices were interpolated to one every {spacing_mm:.3g} mm; up to {largest_mm:.3g} mm lay between two."
+        reasons.append(Reason("slices.resampled", text))
     affine = _affine(first, sorted_positions[0] + start_mm * normal, spacing_mm)
     return Arrangement(
         tuple(int(n) for n in order), affine, depth_mm, shift_mm, spacing_mm, tilted, uneven, tuple(reasons)
@@ -205,7 +207,8 @@ def _even_spacing(
         return spacing_mm, start_mm, False
     steps_mm = np.diff(depth_mm)
     expected_mm = float(np.median(steps_mm))
-    _refuse_missing(steps_mm, expected_mm, z_mm, tolerance_mm)
+    if not resample_uneven or steps_mm.max() > _LARGEST_STEP * expected_mm:
+        _refuse_missing(steps_mm, expected_mm, z_mm, tolerance_mm)
     if not resample_uneven:
         raise Refusal(
             "slices.uneven",

@@ -19,9 +19,10 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEnd
 
 from nen_imaging.dicom import vocabulary
 from nen_imaging.dicom.attributes import integer_of, items_of, number_of, numbers_of, text_of, texts_of
+from nen_imaging.dicom.pet_header import parse_time
 from nen_imaging.dicom.privacy import Pseudonymiser
 
-HEADER_VERSION = 6  # raise with every change of what is read: the cache is then read anew
+HEADER_VERSION = 7  # raise with every change of what is read: the cache is then read anew
 _HEAD_BYTES = 32 * 1024
 _PIXEL_DATA_ELEMENT_BYTES = 12
 _KEYWORDS = (
@@ -30,7 +31,8 @@ _KEYWORDS = (
     "PatientID", "IssuerOfPatientID", "SliceThickness", "ConvolutionKernel", "StudyInstanceUID",
     "SeriesInstanceUID", "AcquisitionNumber", "ImagePositionPatient", "ImageOrientationPatient", "SamplesPerPixel",
     "NumberOfFrames", "Rows", "Columns", "PixelSpacing", "BitsAllocated", "RescaleSlope", "CorrectedImage",
-    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "FrameOfReferenceUID",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "FrameOfReferenceUID", "AcquisitionTime",
+    "ContrastBolusStartTime",
 )  # fmt: skip
 
 
@@ -196,13 +198,22 @@ def _header(dataset: pydicom.FileDataset, digest: str, pseudonymiser: Pseudonymi
         slice_thickness=thickness,
         has_rescale=rescaled,
         corrections=vocabulary.correction_words(texts_of(dataset, "CorrectedImage")),
-        phase=vocabulary.phase_of([*texts, text_of(dataset, "StudyDescription")]),
+        phase=_phase(dataset, [*texts, text_of(dataset, "StudyDescription")]),
         names_localizer=vocabulary.names_localizer(texts),
         kernel=vocabulary.kernel_word(" ".join(texts_of(dataset, "ConvolutionKernel"))),
         acquisition=integer_of(dataset, "AcquisitionNumber"),
         frame_of_reference=pseudonymiser.digest("frame of reference", frame) if frame else "",
         digest=digest,
     )
+
+
+def _phase(dataset: pydicom.Dataset, texts: list[str]) -> vocabulary.Phase:
+    """By the descriptions; where they name none, by how long after the start of the contrast medium it was scanned."""
+    named = vocabulary.phase_of(texts)
+    bolus, scan = (parse_time(text_of(dataset, keyword)) for keyword in ("ContrastBolusStartTime", "AcquisitionTime"))
+    if named != "unknown" or bolus is None or scan is None:
+        return named
+    return vocabulary.phase_after((scan - bolus).total_seconds() % 86_400)
 
 
 def _identity(dataset: pydicom.Dataset, pseudonymiser: Pseudonymiser) -> str:

@@ -21,6 +21,9 @@ _PHASES: tuple[tuple[Phase, str], ...] = (
     ("portal venous", r"portal|porto|\bpvp?\b|venous|ven[oö]s|\bven\b|(?<!\d)(?:6[05]|7[05]|80|90)[ _-]?s(?:ec)?\b"),
 )  # fmt: skip
 _PHASE_PATTERNS = tuple((phase, re.compile(pattern, re.IGNORECASE)) for phase, pattern in _PHASES)
+_PHASE_AFTER_S: tuple[tuple[Phase, float, float], ...] = (  # what lies between two phases is neither
+    ("arterial", 15, 45), ("portal venous", 55, 100), ("delayed", 120, 900),
+)  # fmt: skip
 _LOCALIZER = re.compile(r"topogram|scout|localizer|surview|scanogram", re.IGNORECASE)
 
 _IMAGE_TYPES = (
@@ -48,6 +51,11 @@ def phase_of(texts: Iterable[str]) -> Phase:
         if named:
             return named[0] if len(named) == 1 else "unknown"
     return "unknown"
+
+
+def phase_after(seconds: float) -> Phase:
+    """The phase of a liver that is scanned so long after the injection of contrast medium began."""
+    return next((phase for phase, first, last in _PHASE_AFTER_S if first <= seconds <= last), "unknown")
 
 
 def names_localizer(texts: Iterable[str]) -> bool:

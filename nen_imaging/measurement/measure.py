@@ -11,7 +11,7 @@ import numpy as np
 from nen_imaging.contract import Reason, Refusal
 from nen_imaging.measurement.lesions import SeparateLesions, box_of, find_lesions, lesion_table
 from nen_imaging.measurement.load import INTERVAL_LEVEL, Load, measure_load
-from nen_imaging.measurement.phase import measure_phase
+from nen_imaging.measurement.phase import measure_phase, unlike_header
 from nen_imaging.measurement.truncation import cut_faces
 from nen_imaging.volume import Volume, require_same_grid
 
@@ -60,10 +60,12 @@ def measure_liver(
     *,
     reader_mask: Volume | None = None,
     benign: Collection[int] = (),
+    named_phase: str = "unknown",
 ) -> MeasuredLiver:
     """Measure a staging; a reader's mask replaces the network's, and both loads are told.
 
-    ``options`` are those of the config's section `measure`; ``benign`` numbers lesions that count as liver.
+    ``options`` are those of the config's section `measure`; ``benign`` numbers lesions that count as liver;
+    ``named_phase`` is the contrast phase by the CT's header.
 
     Raises
     ------
@@ -84,7 +86,8 @@ def measure_liver(
     by_reader = reader_mask is not None
     cut = cut_faces(ct, labels)
     volume_ml = float(np.count_nonzero(labels.array)) * labels.voxel_volume_ml
-    reasons = _reasons(cut, volume_ml, options, by_reader=by_reader)
+    phase = measure_phase(ct, lesions.labels)
+    reasons = _reasons(cut, volume_ml, options, by_reader=by_reader) + unlike_header(phase, named_phase)
     flags = {reason.code for reason in reasons} | (set() if by_reader else set(network.flags))
     source = _source(lesions, None if by_reader else network)
     load = source.load(left_out, flags)
@@ -97,7 +100,7 @@ def measure_liver(
         "flags": sorted(flags),
         **_summary(rows, left_out),
         "load_without_probable_cysts_percent": round(source.load(left_out | cysts, flags).load_percent, 3),
-        "phase": (phase := measure_phase(ct, lesions.labels)).as_dict(),
+        "phase": phase.as_dict(),
         "liver_hu": phase.as_dict()["liver_hu"],
     }
     if content["left_out_lesions"]:

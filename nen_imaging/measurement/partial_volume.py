@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from nen_imaging.measurement.peak import sphere_offsets
-from nen_imaging.measurement.pet_grid import Shares
+from nen_imaging.measurement.pet_grid import Shares, share_inside, spread_inside
 from nen_imaging.volume import Volume
 
 METHOD = "geometric transfer matrix: lesions, healthy liver and surroundings, each even, blurred by a Gaussian"
-_SIGMA_OF_FWHM = 1 / 2.3548
 _REACH_FWHM = 1.5
 _ROUNDS = 50
 _CLOSE = 1e-5  # of the PET's maximum
@@ -46,37 +45,34 @@ class _Region:
     spread: Floats
 
     @classmethod
-    def of(cls, share: Shares, sigma: NDArray[np.floating], reach: NDArray[np.integer]) -> _Region | None:
-        found = ndimage.find_objects((share > 0).astype(np.uint8))
-        if not found or found[0] is None:
+    def of(cls, share: Shares, spread: Shares) -> _Region | None:
+        """None where the region fills nothing of the PET."""
+        if not (share > 0).any():
             return None
-        box = tuple(
-            slice(max(0, part.start - by), min(size, part.stop + by))
-            for part, by, size in zip(found[0], reach.tolist(), share.shape, strict=True)
-        )
-        inside = np.asarray(share[box], np.float32)
-        return cls(box, inside, ndimage.gaussian_filter(inside, sigma, mode="constant"))
+        box: Box = ndimage.find_objects(((share > 0) | (spread > 0)).astype(np.uint8))[0]
+        return cls(box, share[box].copy(), spread[box].copy())
 
 
 def correct_partial_volume(
-    suv: Volume, liver: Shares, lesions: Iterable[tuple[int, Shares]], *, fwhm_mm: float
+    suv: Volume, liver: Volume, lesions: Iterable[tuple[int, Volume]], *, fwhm_mm: float
 ) -> dict[int, Corrected]:
     """Corrected SUV of every lesion that fills at least one voxel by half.
 
-    ``liver`` and ``lesions`` (number, shares) are shares of each PET voxel (shape of ``suv``). Just outside the liver
+    ``liver`` (with its lesions) and ``lesions`` (number, mask) are masks on grids of their own. Just outside the liver
     the PET is taken as it is 1.5 x FWHM from its edge.
     """
-    sigma = fwhm_mm * _SIGMA_OF_FWHM / suv.spacing_mm
-    reach = np.ceil(_REACH_FWHM * fwhm_mm / suv.spacing_mm).astype(int)
-    regions = {number: region for number, share in lesions if (region := _Region.of(share, sigma, reach))}
     values = np.asarray(suv.array, np.float32)
-    healthy = liver.copy()
-    for region in regions.values():
-        healthy[region.box] -= region.share
-    remainder = _Region.of(np.clip(healthy, 0, 1), sigma, reach)
-    around = np.where(liver > 0, 1 - liver, 1) * _surroundings(values, liver, suv, _REACH_FWHM * fwhm_mm)
-    model = ndimage.gaussian_filter(around, sigma, mode="nearest")
-    means = _solved([*regions.values(), *([remainder] if remainder else [])], values, model)
+    share, spread = share_inside(liver, suv), spread_inside(liver, suv, fwhm_mm=fwhm_mm)
+    model = _surroundings(values, share, suv, _REACH_FWHM * fwhm_mm) * (1 - spread)
+    regions = {}
+    for number, mask in lesions:
+        region = _Region.of(share_inside(mask, suv), spread_inside(mask, suv, fwhm_mm=fwhm_mm))
+        if region:
+            regions[number] = region
+            share[region.box] -= region.share
+            spread[region.box] -= region.spread
+    healthy = _Region.of(np.clip(share, 0, 1), np.clip(spread, 0, 1))
+    means = _solved([*regions.values(), *([healthy] if healthy else [])], values, model)
     residual = values - model
     return {
         number: Corrected(mean, _peak(region, residual[region.box] + mean * region.spread, suv))

@@ -1,4 +1,4 @@
-"""A CT's masks on the grid of a PET: the share of each PET voxel that lies inside."""
+"""A CT's masks on the grid of a PET: the share of each PET voxel that lies inside, and what its blur makes of them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from nen_imaging.volume import Volume
 
 Shares = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+SIGMA_OF_FWHM = float(1 / np.sqrt(8 * np.log(2)))
+_REACH_SIGMA = 4.0
 _POINTS = 64
 _STEP = np.array([0.8191725134, 0.6710436067, 0.5497004779])  # R3 sequence (Roberts 2018): evenly spread, no lattice
 
@@ -39,6 +41,34 @@ def share_inside(mask: Volume, pet: Volume) -> Shares:
     box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
     share[box] = (total / _POINTS).reshape(tuple(stop - start))
     return share
+
+
+def spread_inside(mask: Volume, pet: Volume, *, fwhm_mm: float) -> Shares:
+    """What ``pet`` would show of a CT mask of SUV 1: its blur at the centre of each PET voxel; shape of ``pet``.
+
+    A resolution measured at a point source is that of the voxels' values: their own width is in it already, so that the
+    mask is not averaged over PET voxels as well. Blurred on the CT's grid, where a voxel of the mask is a box that adds
+    its variance of width^2 / 12 to that of the Gaussian; interpolated by cubic splines.
+    """
+    found = ndimage.find_objects(mask.array.astype(np.uint8))
+    spread = np.zeros(pet.shape, np.float32)
+    if not found or found[0] is None:
+        return spread
+    sigma = np.sqrt((fwhm_mm * SIGMA_OF_FWHM / mask.spacing_mm) ** 2 + 1 / 12)
+    reach = np.ceil(_REACH_SIGMA * sigma).astype(int)
+    inside = np.pad((mask.array[found[0]] != 0).astype(np.float32), [(n, n) for n in reach.tolist()])
+    affine = mask.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ (np.array([part.start for part in found[0]]) - reach)
+    blurred = ndimage.gaussian_filter(inside, sigma, mode="constant", truncate=_REACH_SIGMA)
+    start, stop = _box_of(Volume(blurred, affine), pet, 0.0)
+    if (stop <= start).any():
+        return spread
+    to_ct = np.linalg.inv(affine) @ pet.affine
+    place = to_ct[:3, :3] @ (np.indices(tuple(stop - start)).reshape(3, -1) + start[:, None]) + to_ct[:3, 3:]
+    curve = ndimage.spline_filter(blurred, output=np.float32)
+    seen = ndimage.map_coordinates(curve, place, output=np.float32, prefilter=False).clip(0, 1)
+    spread[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))] = seen.reshape(tuple(stop - start))
+    return spread
 
 
 def around(mask: Volume, pet: Volume, margin_mm: float) -> Volume:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from nen_imaging.contract import Reason
 from nen_imaging.measurement.organs import UNENHANCED_AORTA_HU, coarse_abdomen, find_landmarks
 from nen_imaging.volume import Volume
 
@@ -18,6 +19,7 @@ _ARTERIAL_AORTA_HU = 200.0
 _ARTERIAL_LIVER_SHARE = 0.5
 _DELAYED_AORTA_HU = 110.0
 _DELAYED_DIFFERENCE_HU = 10.0
+_ALIKE = {"portal venous", "delayed"}
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,16 @@ def measure_phase(ct: Volume, labels: Volume) -> ContrastPhase:
     organs = (("aorta", found.aorta), ("spleen", found.spleen))
     missing = [f"{name}: {organ.reason}" for name, organ in organs if organ.reason]
     return ContrastPhase(measured, liver_hu, aorta_hu, spleen_hu, "; ".join([reason, *missing]))
+
+
+def unlike_header(phase: ContrastPhase, named: str) -> list[Reason]:
+    """The reason to look at a CT whose header names another phase than it shows.
+
+    Portal venous and delayed pass into each other, and limits in HU do not part them surely.
+    """
+    if "unknown" in (named, phase.measured) or named == phase.measured or {named, phase.measured} == _ALIKE:
+        return []
+    return [Reason("phase.unlike_header", f"The header names the phase {named}, not {phase.measured}: {phase.reason}.")]
 
 
 def healthy_liver_hu(ct: Volume, labels: Volume) -> float | None:

@@ -27,7 +27,10 @@ def _measure(call: StageCall) -> Outcome:
     mask = None
     if reader.mask_sha256 is not None:
         mask = read_reader_mask(call.input(READER).with_name(MASK_FILE), reader.mask_sha256, ct)
-    found = measure_liver(ct, network, call.options, reader_mask=mask.labels if mask else None, benign=reader.benign)
+    found = measure_liver(
+        ct, network, call.options, reader_mask=mask.labels if mask else None, benign=reader.benign,
+        named_phase=str(read_record(call.input("ct")).facts.get("phase_header") or "unknown"),
+    )  # fmt: skip
     write_json(call.folder / "load.json", found.load)
     write_table(call.folder / "lesions.csv", LESIONS_COLUMNS, found.lesions)
     write_nifti(call.folder / "instances.nii.gz", found.instances)
@@ -71,5 +74,5 @@ def _low_dose_ct(call: StageCall) -> Volume | None:
     return read_nifti(call.input("low_dose_ct") / "ct.nii.gz")
 
 
-MEASURE = Stage("measure", 2, _measure)
-UPTAKE = Stage("uptake", 6, _uptake, tolerates=frozenset({"low_dose_ct"}))
+MEASURE = Stage("measure", 3, _measure)
+UPTAKE = Stage("uptake", 7, _uptake, tolerates=frozenset({"low_dose_ct"}))

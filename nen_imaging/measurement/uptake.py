@@ -164,9 +164,7 @@ def _corrected(
     """The corrected SUV of every lesion; none where the masks do not lie where the PET shows the lesions."""
     if not masks or not _lies_on(shift, fwhm_mm):
         return {}
-    near = around(liver, suv, _MARGIN_FWHM * fwhm_mm)
-    shares = ((number, share_inside(mask, near)) for number, mask in masks.items())
-    return correct_partial_volume(near, share_inside(liver, near), shares, fwhm_mm=fwhm_mm)
+    return correct_partial_volume(around(liver, suv, _MARGIN_FWHM * fwhm_mm), liver, masks.items(), fwhm_mm=fwhm_mm)
 
 
 def _lies_on(shift: Shift, fwhm_mm: float) -> bool:

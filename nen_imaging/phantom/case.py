@@ -30,7 +30,7 @@ from nen_imaging.shipped import shipped
 from nen_imaging.tables import read_table, write_text
 from nen_imaging.volume import Volume, write_nifti
 
-VERSION = 2
+VERSION = 3
 """Raised when the same seed gives other images."""
 FIRST_SEED = 800_000  # far from the seeds of training and of tests
 TIMELINE_TABLES = ("therapies", "markers", "findings", "voi")

@@ -136,6 +136,16 @@ def test_uneven_slices_are_refused_with_the_largest_deviation_and_resampled_when
     np.testing.assert_allclose(volume.array[8, 8], 30.0 * np.arange(8), atol=1e-3)  # linear in depth stays linear
 
 
+def test_a_single_missing_slice_is_interpolated_when_asked_and_a_larger_gap_never():
+    depths = [3.0 * n for n in range(20) if n not in (4, 11)]
+    arrangement = arrange(make_planes(depths), depths, resample_uneven=True)
+    assert "one every 3 mm; up to 6 mm lay between two" in arrangement.reasons[0].text
+    volume = build_volume([np.full((16, 16), 10 * depth, np.float32) for depth in depths], arrangement, outside=-1)
+    np.testing.assert_allclose(volume.array[8, 8], 30.0 * np.arange(20), atol=1e-3)
+    with pytest.raises(Refusal, match=r"slices 5-6 missing: gap of 9\.0 mm"):
+        arrange(make_planes(depths[:4] + depths[5:]), depths[:4] + depths[5:], resample_uneven=True)
+
+
 def test_rounded_positions_are_even():
     depths = np.round(np.arange(200) * 2 / 3, 2)
     arrangement = arranged(make_planes(depths))

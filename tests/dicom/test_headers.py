@@ -50,6 +50,21 @@ def test_facts_of_a_slice(slice_of):
     assert header.identity.startswith("id:")
 
 
+@pytest.mark.parametrize(
+    ("description", "bolus", "scan", "phase"),
+    [
+        ("Abdomen", "101500", "101610.5", "portal venous"),
+        ("Abdomen", "235950", "000025", "arterial"),
+        ("Abdomen", "101700", "101610", "unknown"),
+        ("Abdomen", "", "101610", "unknown"),
+        ("Abdomen arterial", "101500", "101610", "arterial"),
+    ],
+)
+def test_a_phase_that_no_description_names_follows_from_the_bolus(slice_of, description, bolus, scan, phase):
+    times = {"ContrastBolusStartTime": bolus, "AcquisitionTime": scan}
+    assert read(slice_of(series_description=description, study_description="", tags=times)).phase == phase
+
+
 def test_survives_the_way_through_json(slice_of):
     header = read(slice_of())
     assert Header.from_list(json.loads(json.dumps(header.to_list()))) == header

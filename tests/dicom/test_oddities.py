@@ -50,6 +50,16 @@ def test_odd_encodings_of_one_slice_hold_the_pixels_of_the_plain_one(name, share
     np.testing.assert_array_equal(*images)
 
 
+def test_a_ct_kept_as_secondary_capture_is_no_ct(shared_data, tmp_path):
+    """An ankle, without position and spacing, its date in the old form."""
+    file = unpacked(shared_data, "dicom_oddities/single_files_fodicom", tmp_path) / "ct_ankle_as_secondary_capture.dcm"
+    (found,) = list_series(file)
+    assert (found.series.kind, found.series.date) == (SeriesKind.NOT_HU, "1993-04-30")
+    with pytest.raises(Refusal) as caught:
+        read_image(file)
+    assert caught.value.reason.code == "ct.not_hu"
+
+
 @pytest.mark.parametrize(
     ("archive", "kinds", "code"),
     [

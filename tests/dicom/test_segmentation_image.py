@@ -12,6 +12,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from nen_imaging.contract import Refusal
 from nen_imaging.dicom.segmentation_image import read_segments
 from nen_imaging.dicom.series import read_ct, read_pet
+from nen_imaging.measurement.peak import suv_peaks
 from nen_imaging.volume import LPS_TO_RAS
 from tests.dicom.oddities import opened, unpacked
 
@@ -119,6 +120,10 @@ def test_real_segments_on_a_pet_have_their_known_uptake(shared_data, tmp_path):
             assert values.size == voxels
             assert float(values.max()) == pytest.approx(highest, rel=1e-6)
             assert float(values.mean(dtype=float)) == pytest.approx(mean, rel=1e-6)
+            if voxels == 2548:
+                inside = np.zeros(suv.shape, bool)
+                inside[tuple(index.T)] = True
+                assert suv_peaks(suv, inside)[1] == pytest.approx(33.153429, rel=1e-6)
 
 
 def test_real_liver_in_every_coding_that_can_be_decoded(shared_data, tmp_path):

@@ -35,6 +35,14 @@ def test_the_first_description_that_names_a_phase_counts():
     assert vocabulary.phase_of(["Abdomen", "arterial", "portal venous"]) == "arterial"
 
 
+@pytest.mark.parametrize(
+    ("seconds", "phase"),
+    [(0, "unknown"), (35, "arterial"), (50, "unknown"), (70, "portal venous"), (180, "delayed"), (86_390, "unknown")],
+)
+def test_phase_by_the_time_since_the_bolus(seconds, phase):
+    assert vocabulary.phase_after(seconds) == phase
+
+
 @pytest.mark.parametrize("text", ["Topogram 0.6 T20s", "SCOUT", "Surview", "localizer ap"])
 def test_scouts_are_known_by_name(text):
     assert vocabulary.names_localizer([text])

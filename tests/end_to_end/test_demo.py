@@ -56,6 +56,14 @@ def test_the_case_is_measured_from_its_dicom(small_case: published.Case, tmp_pat
     true = read_nifti(small_case.truth / "primary.nii.gz")
     assert float(primary["volume_ml"]) == pytest.approx(true.array.sum() * true.voxel_volume_ml, rel=0.1)
     assert float(primary["tumour_to_liver_max"]) > 2
+    said = f"(SUVmax {float(primary['suv_max']):.1f}, modified Krenning {primary['krenning_modified']})."
+    report = Results(run.results).stage_folder("report", patient)
+    told = [f"Ileal primary SSR-positive {said}" in row["staging"] for row in read_table(report / "staging.csv")]
+    assert told.count(True) == 1
+    page = (report / "report.html").read_text("utf-8")
+    assert f"Ileal primary SSR-positive {said}" in page
+    assert "<h3>A reader's volumes outside the liver</h3>" in page
+    assert f"<td>{published.VOI_NAME}</td>" in page
     assert "octreotide" in done.text.lower()
 
 

@@ -1,27 +1,36 @@
 """Digital patients with hot, iso-metabolic and cold lesions of known SUV, and how far the measured ones are off.
 
-``python -m tests.measurement.known_uptake [SEED ...]`` prints the figures of docs/uptake.md.
+``python -m tests.measurement.known_uptake [--loads PERCENT ...] [--model BUNDLE] [SEED ...]`` prints the figures of
+docs/uptake.md: with the true masks, or with those that a bundle finds on the CT.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Sequence
+import argparse
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from scipy import ndimage
+from numpy.typing import NDArray
 
 from nen_imaging.config import Config
-from nen_imaging.measurement.peak import suv_peaks
-from nen_imaging.measurement.pet_grid import share_inside
+from nen_imaging.measurement.diameters import sphere_diameter_mm
+from nen_imaging.measurement.lesion_uptake import suv_statistics
+from nen_imaging.measurement.lesions import find_lesions
+from nen_imaging.measurement.partial_volume import correct_partial_volume
+from nen_imaging.measurement.pet_grid import around, share_inside
 from nen_imaging.measurement.shift import Shift, measure_shift
 from nen_imaging.measurement.uptake import measure_uptake
 from nen_imaging.phantom.anatomy import Anatomy, digital_patient
 from nen_imaging.phantom.course import new_lesions
 from nen_imaging.phantom.lesions import Lesion, lesion_map
 from nen_imaging.phantom.pet import scan_pet, true_suv
-from nen_imaging.phantom.staging import staging
+from nen_imaging.phantom.staging import Staging, staging
+from nen_imaging.segmentation.bundle import find_bundle
+from nen_imaging.segmentation.segment import segment_volume
+from nen_imaging.shipped import shipped
+from nen_imaging.volume import Volume
 
 UPTAKE = {"positive": (2.0, 6.0), "iso": (0.9, 1.1), "negative": (0.2, 0.6)}  # over that of the liver
 LOADS_PERCENT = (10, 30, 50, 70)
@@ -43,8 +52,10 @@ class KnownLesion:
     """Corrected SUVpeak against the true SUV: a lesion is even, so that its highest 1 ml has its SUV."""
     corrected_mean_percent: float | None = None
     """Corrected SUVmean against the true one, without the scanner's blur."""
+    corrected_mean_still_percent: float | None = None
+    """The same error on the scan without noise: what the correction itself leaves."""
     corrected_mean_of_liver_percent: float | None = None
-    """The same error, in percent of the liver's SUV."""
+    """The error of the noisy scan, in percent of the liver's SUV."""
 
     @property
     def is_large(self) -> bool:
@@ -59,43 +70,88 @@ def mixed_lesions(patient: Anatomy, count: int, seed: int) -> list[Lesion]:
     return [replace(lesion, uptake=rng.uniform(*UPTAKE[kinds[n % 3]])) for n, lesion in enumerate(drawn)]
 
 
+@dataclass(frozen=True)
+class Scanned:
+    """A patient with 15 lesions on CT and PET, and the PET without noise."""
+
+    scan: Staging
+    lesions: tuple[Lesion, ...]
+    suv: Volume
+    still: Volume
+    suv_of: dict[int, float]
+    liver_suv: float
+
+    @classmethod
+    def of(cls, patient: Anatomy, load_percent: float) -> Scanned:
+        lesions = lesion_map(patient, mixed_lesions(patient, 15, 100 * patient.seed + int(load_percent)), load_percent)
+        scan = staging(patient, load_percent, patient.seed, lesions=lesions)
+        rng = np.random.default_rng([patient.seed, int(load_percent), 9])
+        painted, suv_of = true_suv(patient, lesions, rng)
+        suv, still = (
+            scan_pet(patient.organs.with_array(painted), rng, fwhm_mm=FWHM_MM, noise=noise) for noise in (0.06, 0.0)
+        )
+        liver_suv = float(np.median(painted[patient.liver.array & (lesions.instances == 0)]))
+        return cls(scan, lesions.lesions, suv, still, suv_of, liver_suv)
+
+    def measured(self, labels: Volume, instances: Volume) -> dict[int, dict[str, Any]]:
+        """The rows of uptake.csv by lesion."""
+        options = Config().options_of("uptake") | {"pet_fwhm_mm": FWHM_MM}
+        found = measure_uptake(ct=self.scan.ct, suv=self.suv, labels=labels, instances=instances, options=options)
+        return {row["lesion"]: row for row in found.lesions}
+
+    def masks(self) -> Iterator[tuple[Lesion, NDArray[np.bool_], KnownLesion]]:
+        """Each lesion, its true mask, and what is known of it before it is measured."""
+        for lesion in self.lesions:
+            mask = self.scan.instances.array == lesion.identity
+            if mask.any():
+                kind = "positive" if lesion.uptake > 1.2 else "iso" if lesion.uptake >= 0.8 else "negative"
+                volume_ml = float(mask.sum()) * self.scan.instances.voxel_volume_ml
+                yield lesion, mask, KnownLesion(kind, "", sphere_diameter_mm(volume_ml))
+
+
 def known_lesions(patient: Anatomy, load_percent: float) -> list[KnownLesion]:
-    """Scan a patient with 15 lesions, measure with the true masks, and compare."""
-    lesions = lesion_map(patient, mixed_lesions(patient, 15, 100 * patient.seed + int(load_percent)), load_percent)
-    scan = staging(patient, load_percent, patient.seed, lesions=lesions)
-    rng = np.random.default_rng([patient.seed, int(load_percent), 9])
-    painted, suv_of = true_suv(patient, lesions, rng)
-    true = patient.organs.with_array(painted)
-    found = measure_uptake(
-        ct=scan.ct, suv=scan_pet(true, rng, fwhm_mm=FWHM_MM), labels=scan.labels, instances=scan.instances,
-        options=Config().options_of("uptake") | {"pet_fwhm_mm": FWHM_MM},
-    )  # fmt: skip
-    still = scan_pet(true, rng, fwhm_mm=FWHM_MM, noise=0.0)
-    blurred = true.with_array(ndimage.gaussian_filter(painted, FWHM_MM / 2.355 / true.spacing_mm))
-    liver = float(np.median(painted[patient.liver.array & (lesions.instances == 0)]))
-    rows, known = {row["lesion"]: row for row in found.lesions}, []
-    for lesion in lesions.lesions:
-        mask = scan.instances.array == lesion.identity
-        if not mask.any():
-            continue
-        row, volume_ml = rows[lesion.identity], float(mask.sum()) * scan.instances.voxel_volume_ml
-        kind = "positive" if lesion.uptake > 1.2 else "iso" if lesion.uptake >= 0.8 else "negative"
-        one = KnownLesion(kind, row["status"], float(np.cbrt(6000 * volume_ml / np.pi)))
+    """Measure with the true masks, and compare."""
+    scanned = Scanned.of(patient, load_percent)
+    rows, known = scanned.measured(scanned.scan.labels, scanned.scan.instances), []
+    whole = scanned.scan.labels.with_array(scanned.scan.labels.array != 0)
+    masks = [(lesion.identity, whole.with_array(mask)) for lesion, mask, _ in scanned.masks()]
+    without_noise = correct_partial_volume(around(whole, scanned.still, 4 * FWHM_MM), whole, masks, fwhm_mm=FWHM_MM)
+    for lesion, mask, one in scanned.masks():
+        row, true = rows[lesion.identity], scanned.suv_of[lesion.identity]
+        known.append(replace(one, status=row["status"]))
         if one.is_large:
-            box = ndimage.find_objects(mask.astype(np.uint8))[0]
-            start = np.maximum([part.start - 6 for part in box], 0)
-            stop = np.minimum([part.stop + 6 for part in box], mask.shape)
-            near, inside = blurred.cropped(start, stop), blurred.with_array(mask).cropped(start, stop).array
-            true_mean, corrected = suv_of[lesion.identity], row["suv_mean_corrected"]
-            still_peak = suv_peaks(still, share_inside(scan.instances.with_array(mask), still) >= 0.5)[1]
-            one = replace(
-                one,
-                mean_percent=100 * (row["suv_mean"] / float(near.array[inside].mean()) - 1),
-                peak_percent=100 * (row["suv_peak_global"] / still_peak - 1),
-                corrected_peak_percent=100 * (row["suv_peak_corrected"] / true_mean - 1),
-                corrected_mean_percent=100 * (corrected / true_mean - 1),
-                corrected_mean_of_liver_percent=100 * (corrected - true_mean) / liver,
+            share = share_inside(scanned.scan.instances.with_array(mask), scanned.still)
+            still, corrected = suv_statistics(scanned.still, share), row["suv_mean_corrected"]
+            known[-1] = replace(
+                known[-1],
+                mean_percent=100 * (row["suv_mean"] / still["suv_mean"] - 1),
+                peak_percent=100 * (row["suv_peak_global"] / still["suv_peak_global"] - 1),
+                corrected_peak_percent=100 * (row["suv_peak_corrected"] / true - 1),
+                corrected_mean_percent=100 * (corrected / true - 1),
+                corrected_mean_still_percent=100 * (without_noise[lesion.identity].suv_mean / true - 1),
+                corrected_mean_of_liver_percent=100 * (corrected - true) / scanned.liver_suv,
             )
+    return known
+
+
+def found_lesions(patient: Anatomy, load_percent: float, segment: Callable[[Volume], Volume]) -> list[KnownLesion]:
+    """The same with the masks that ``segment`` finds on the CT; a lesion that is not found has no status.
+
+    Found is one that shares more than half of what it and a single found lesion cover together.
+    """
+    scanned, options, known = Scanned.of(patient, load_percent), Config().options_of("measure"), []
+    found = find_lesions(
+        segment(scanned.scan.ct), minimum_voxels=options["minimum_voxels"],
+        minimum_diameter_mm=options["minimum_diameter_mm"],
+    )  # fmt: skip
+    rows, sizes = scanned.measured(found.labels, found.instances), np.bincount(found.instances.array.ravel())
+    for lesion, mask, one in scanned.masks():
+        shared = np.bincount(found.instances.array[mask], minlength=len(sizes))
+        best = int(shared[1:].argmax()) + 1 if len(sizes) > 1 else 0
+        if best and shared[best] > 0.5 * (mask.sum() + sizes[best] - shared[best]):
+            corrected = rows[best]["suv_mean_corrected"]
+            error = 100 * (corrected / scanned.suv_of[lesion.identity] - 1) if corrected else None
+            one = replace(one, status=rows[best]["status"], corrected_mean_percent=error)
         known.append(one)
     return known
 
@@ -122,11 +178,28 @@ def share_right(lesions: Sequence[KnownLesion]) -> float:
     return float(np.mean([one.status == one.kind for one in lesions if one.status != "not evaluable"]))
 
 
-def _print_figures(seeds: Sequence[int]) -> None:
+def _print_found(seeds: Sequence[int], loads_percent: Sequence[float], model: str) -> None:
+    bundle = find_bundle(model, shipped("models"))
     known = []
     for seed in seeds:
         patient = digital_patient(seed, 3.0)
-        for load in LOADS_PERCENT:
+        for load in loads_percent:
+            known += found_lesions(patient, load, lambda ct: segment_volume(ct, bundle).labels)
+    for kind in UPTAKE:
+        large = [one for one in known if one.kind == kind and one.is_large]
+        found = [one for one in large if one.status]
+        evaluable = [one for one in found if one.status != "not evaluable"]
+        print(f"{kind}: {len(found)} of {len(large)} above 3 x FWHM found; of {len(evaluable)} evaluable status right "
+              f"{sum(one.status == kind for one in evaluable)}; corrected SUVmean within 5 % "
+              f"{100 * share_within(one.corrected_mean_percent for one in found):.0f} %, within 10 % "
+              f"{100 * share_within((one.corrected_mean_percent for one in found), 10):.0f} %")  # fmt: skip
+
+
+def _print_figures(seeds: Sequence[int], loads_percent: Sequence[float]) -> None:
+    known = []
+    for seed in seeds:
+        patient = digital_patient(seed, 3.0)
+        for load in loads_percent:
             known += (of_load := known_lesions(patient, load))
             print(f"patient {seed}, load {load} %: status right {100 * share_right(of_load):.0f} %", flush=True)
     for kind in UPTAKE:
@@ -140,6 +213,7 @@ def _print_figures(seeds: Sequence[int]) -> None:
             "peak_percent",
             "corrected_peak_percent",
             "corrected_mean_percent",
+            "corrected_mean_still_percent",
             "corrected_mean_of_liver_percent",
         ):
             errors = [getattr(one, name) for one in large]
@@ -148,4 +222,12 @@ def _print_figures(seeds: Sequence[int]) -> None:
 
 
 if __name__ == "__main__":
-    _print_figures([int(seed) for seed in sys.argv[1:]] or [1, 2, 3])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("seeds", nargs="*", type=int, default=[1, 2, 3])
+    parser.add_argument("--loads", nargs="+", type=float, default=LOADS_PERCENT)
+    parser.add_argument("--model")
+    chosen = parser.parse_args()
+    if chosen.model:
+        _print_found(chosen.seeds, chosen.loads, chosen.model)
+    else:
+        _print_figures(chosen.seeds, chosen.loads)

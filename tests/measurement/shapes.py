@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import permutations, product
 
 import numpy as np
+from scipy.special import ndtr
 
 from nen_imaging.volume import Volume
 
@@ -23,6 +24,15 @@ def ellipsoid(volume: Volume, semi_axes_mm, centre_mm=(0, 0, 0)) -> np.ndarray:
     """Voxels whose centre lies in an ellipsoid; RAS millimetres."""
     place = np.stack(np.indices(volume.shape), -1) @ volume.affine[:3, :3].T + volume.affine[:3, 3]
     return (((place - np.array(centre_mm)) / np.array(semi_axes_mm)) ** 2).sum(-1) <= 1
+
+
+def blurred_sphere(volume: Volume, radius_mm: float, fwhm_mm: float, centre_mm=(0, 0, 0)) -> np.ndarray:
+    """A sphere of 1 in nothing, convolved with a Gaussian, at every voxel's centre (closed form); RAS millimetres."""
+    place = np.stack(np.indices(volume.shape), -1) @ volume.affine[:3, :3].T + volume.affine[:3, 3]
+    r = np.maximum(np.linalg.norm(place - np.array(centre_mm), axis=-1), 1e-3)
+    s = fwhm_mm / np.sqrt(8 * np.log(2))
+    tails = np.exp(-((radius_mm - r) ** 2) / (2 * s**2)) - np.exp(-((radius_mm + r) ** 2) / (2 * s**2))
+    return ndtr((radius_mm - r) / s) + ndtr((radius_mm + r) / s) - 1 - s / (r * np.sqrt(2 * np.pi)) * tails
 
 
 def liver_with(shape, spacing_mm, *lesions) -> Volume:

@@ -85,6 +85,17 @@ def test_a_staging_is_measured_whole(folder, scan):
     assert sorted(np.unique(instances))[1:] == [int(row["lesion"]) for row in table]
 
 
+@pytest.mark.parametrize(
+    ("named", "codes"), [("arterial", ["phase.unlike_header"]), ("delayed", []), ("portal venous", []), (None, [])]
+)
+def test_a_header_that_names_another_phase_than_the_image_shows_is_warned_of(folder, named, codes):
+    record = json.loads((folder / "ct" / "stage.json").read_text("utf-8"))
+    write_json(folder / "ct" / "stage.json", record | {"facts": {"phase_header": named}})
+    record, load = measure(folder)
+    assert load["phase"]["measured"] == "portal venous"
+    assert [reason["code"] for reason in record.reasons] == load["flags"] == codes
+
+
 def test_measuring_twice_writes_the_same(folder):
     first, second = measure(folder)[0], measure(folder)[0]
     assert first.written == second.written
