@@ -225,9 +225,7 @@ def _imperfect_liver(liver: torch.Tensor, lesion: torch.Tensor, rng: np.random.G
     import torch
 
     shape = tuple(liver.shape)
-    mask = liver = _halved(
-        liver
-    )  # what a coarse network gives is smooth, and half the resolution an eighth of the work
+    mask = liver = _halved(liver)  # a coarse network's answer is smooth, and so costs an eighth of the work
     lesion = _halved(lesion)
     if rng.random() < 0.3:
         kept = torch.from_numpy(smooth_noise(tuple(liver.shape), (4, 4, 4), rng)) > rng.uniform(-0.5, 1.5)
