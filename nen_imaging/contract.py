@@ -56,6 +56,8 @@ REASONS: dict[str, ReasonKind] = {
     "file.not_dicom": _warns("Nothing to do, unless the file should have been an image."),
     "file.truncated": _warns("Copy the file again from its source; the part that is there is not used."),
     "file.unreadable": _warns("Check the file's permissions and the disk."),
+    "file.hidden": _warns("Nothing to do, unless it should have been an image: take the dot off its name."),
+    "file.directory": _warns("Nothing to do: the files that a DICOMDIR lists are found without it."),
     "file.unsupported": _warns("Nothing to do, unless the file should have been a CT or PET image."),
     "identity.weak": _warns(
         "The series carries no PatientID: check in `index/series.csv` that it joined the right one."
@@ -79,12 +81,13 @@ REASONS: dict[str, ReasonKind] = {
     "geometry.inconsistent": _refuses("Slices disagree in size, spacing or orientation. Export one acquisition alone."),
     "image.multiframe": _refuses("Export the series as classic (single-frame) CT or PET images."),
     "image.unreadable": _refuses("Give a DICOM folder, an archive of one, or a NIfTI file of one CT."),
+    "image.missing": _refuses("Add the images that it was made on: by itself it holds nothing to measure."),
     "image.several_patients": _refuses("Give the images of one patient, or use `nen-imaging run` for a study folder."),
     "image.several_series": _warns("Give the folder of one series alone to have another one measured."),
     "header.damaged": _refuses("Copy or export the series again: the header of an image is damaged."),
     "pixels.undecodable": _refuses("Export the series uncompressed, or install a decoder for its transfer syntax."),
     "pixels.lossy": _warns("The images were compressed with loss; Hounsfield units are approximate."),
-    "hu.implausible": _warns("Air or soft tissue lies off its place; check the rescale of this series."),
+    "hu.implausible": _warns("Air, fat or soft tissue lies off its place; check the rescale of this series."),
     "slices.thick": _warns("Slices above 5 mm: small lesions are missed and the load interval is wider."),
     # PET
     "pet.none": _refuses("Nothing to do: no PET belongs to this staging."),

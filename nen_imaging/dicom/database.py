@@ -28,12 +28,12 @@ CREATE TABLE IF NOT EXISTS files (
     identity TEXT NOT NULL, study TEXT NOT NULL, series_uid TEXT NOT NULL, header TEXT NOT NULL,
     series TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS glances (series TEXT PRIMARY KEY, found TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS by_uid ON files (identity, study, series_uid, path);
 CREATE INDEX IF NOT EXISTS by_series ON files (series);
 """
 _ARCHIVE_READ = "archive.read"  # stands for the archive itself, whose members have rows of their own
-_DIRECTORY = "directory"
-_UNLISTED = (_ARCHIVE_READ, _DIRECTORY, "")
+_UNLISTED = (_ARCHIVE_READ, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,6 @@ class FileRow:
     @classmethod
     def read_archive(cls, entry: FileEntry) -> FileRow:
         return cls(entry, code=_ARCHIVE_READ)
-
-    @classmethod
-    def directory(cls, entry: FileEntry) -> FileRow:
-        return cls(entry, code=_DIRECTORY)
 
 
 class FilesDatabase:
@@ -125,6 +121,10 @@ class FilesDatabase:
         """The keyed hash of every SOPInstanceUID."""
         return {row.header.instance for rows in self.by_series_uid() for row in rows if row.header}
 
+    def series_uids(self) -> set[str]:
+        """The keyed hash of every SeriesInstanceUID."""
+        return {uid for (uid,) in self._connection.execute("SELECT DISTINCT series_uid FROM files WHERE header != ''")}
+
     def by_series_uid(self) -> Iterator[list[FileRow]]:
         """The files with a header, one SeriesInstanceUID of one study and identity at a time, in order of path."""
         rows = self._connection.execute(
@@ -132,16 +132,27 @@ class FilesDatabase:
             "ORDER BY identity, study, series_uid, path"
         )
         for _, group in itertools.groupby(rows, key=lambda row: row[4:]):
-            yield [
-                FileRow(FileEntry(path, size, mtime), Header.from_list(json.loads(header)))
-                for path, size, mtime, header, *_ in group
-            ]
+            yield [_row(*columns[:4]) for columns in group]
+
+    def files_of(self, series: str) -> list[FileRow]:
+        """The files that were assigned to a series, in order of path."""
+        query = "SELECT path, size, mtime_ns, header FROM files WHERE series = ? ORDER BY path"
+        return [_row(*columns) for columns in self._connection.execute(query, (series,))]
 
     def assign(self, series: str, paths: Iterable[str]) -> None:
         """Say which series files belong to."""
         self._connection.executemany(
             "UPDATE files SET series = ? WHERE path = ? AND series != ?", ((series, path, series) for path in paths)
         )
+
+    def glance(self, series: str) -> str:
+        """What the pixels of a series, by its digest, were found to show; "" where none were looked at."""
+        row = self._connection.execute("SELECT found FROM glances WHERE series = ?", (series,)).fetchone()
+        return row[0] if row else ""
+
+    def keep_glance(self, series: str, found: str) -> None:
+        """Keep what was found for `glance`."""
+        self._connection.execute("INSERT OR REPLACE INTO glances VALUES (?, ?)", (series, found))
 
     def quarantined(self) -> Iterator[FileRow]:
         """The files that are not used, with their reason, in order of path."""
@@ -155,6 +166,10 @@ class FilesDatabase:
 
     def _set_about(self, name: str, value: str) -> None:
         self._connection.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (name, value))
+
+
+def _row(path: str, size: int, mtime_ns: int, header: str) -> FileRow:
+    return FileRow(FileEntry(path, size, mtime_ns), Header.from_list(json.loads(header)))
 
 
 def _members_range(archive: str) -> tuple[str, str]:

@@ -43,6 +43,8 @@ class FileEntry:
     path: str
     size: int
     mtime_ns: int
+    left_out: str = ""
+    """The reason code of what is never opened; empty for a file to read."""
 
 
 def is_archive(path: str) -> bool:
@@ -53,7 +55,7 @@ def is_archive(path: str) -> bool:
 def walk(study: Path) -> Iterator[FileEntry]:
     """Every file of a study, in order of path, archives replaced by their members."""
     for entry in list_files(study):
-        if is_archive(entry.path):
+        if is_archive(entry.path) and not entry.left_out:
             yield from sorted((member for member, _ in open_archive(study, entry)), key=lambda member: member.path)
         else:
             yield entry
@@ -62,8 +64,8 @@ def walk(study: Path) -> Iterator[FileEntry]:
 def list_files(study: Path) -> Iterator[FileEntry]:
     """Every file of a study, in order of path, archives not opened.
 
-    Hidden files and DICOMDIR are left out; a folder that links back to one above it is entered once; one that may not
-    be entered is listed itself.
+    Hidden files and DICOMDIR are listed as left out, and so is what is no file: a link to nothing, a hidden folder, one
+    that may not be entered. A folder that links back to one above it is entered once.
     """
     if study.is_file():
         stat = study.stat()
@@ -75,30 +77,38 @@ def list_files(study: Path) -> Iterator[FileEntry]:
 def _list_folder(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[FileEntry]:
     try:
         with os.scandir(folder) as scan:
-            children = sorted((child for child in scan if not _ignored(child.name)), key=lambda child: child.name)
+            children = sorted(scan, key=lambda child: child.name)
     except OSError:
         if not prefix:
             raise
-        yield FileEntry(prefix.rstrip("/"), 0, 0)  # a folder that may not be entered: to be quarantined as unreadable
+        yield FileEntry(prefix.rstrip("/"), 0, 0, "file.unreadable")
         return
     for child in children:
+        path = prefix + child.name
         try:
             stat = child.stat()
         except OSError:  # a link to nothing
+            yield FileEntry(path, 0, 0, "file.unreadable")
             continue
         if not child.is_dir():
-            if child.is_file():
-                yield FileEntry(prefix + child.name, stat.st_size, stat.st_mtime_ns)
+            left_out = _left_out(path) if child.is_file() else "file.unreadable"
+            yield FileEntry(path, stat.st_size, stat.st_mtime_ns, left_out)
+        elif child.name.startswith("."):
+            yield FileEntry(path, 0, 0, "file.hidden")
         elif (identity := _identity(stat)) not in above:
-            yield from _list_folder(Path(child.path), f"{prefix}{child.name}/", above | {identity})
+            yield from _list_folder(Path(child.path), path + "/", above | {identity})
 
 
 def _identity(stat: os.stat_result) -> tuple[int, int]:
     return stat.st_dev, stat.st_ino
 
 
-def _ignored(name: str) -> bool:
-    return name.startswith(".") or name.upper() == "DICOMDIR"
+def _left_out(path: str) -> str:
+    """The reason code of a file that its name leaves out, else ""."""
+    parts = path.split("/")
+    if any(part.startswith(".") for part in parts):
+        return "file.hidden"
+    return "file.directory" if parts[-1].upper() == "DICOMDIR" else ""
 
 
 def open_archive(study: Path, archive: FileEntry) -> Iterator[tuple[FileEntry, BinaryIO]]:
@@ -111,8 +121,8 @@ def open_archive(study: Path, archive: FileEntry) -> Iterator[tuple[FileEntry, B
     with broken_archives_told():
         for name, size, stream in _members(study if whole else study / archive.path):
             clean = "/".join(part for part in name.split("/") if part not in ("", "."))
-            if not any(_ignored(part) for part in clean.split("/")):
-                yield FileEntry(prefix + clean, size, archive.mtime_ns), stream
+            left_out = _left_out(clean) if stream else "file.unreadable"
+            yield FileEntry(prefix + clean, size, archive.mtime_ns, left_out), stream or io.BytesIO()
 
 
 @contextlib.contextmanager
@@ -124,7 +134,8 @@ def broken_archives_told() -> Iterator[None]:
         raise BrokenArchiveError(f"the archive cannot be read to its end ({type(error).__name__})") from error
 
 
-def _members(path: Path) -> Iterator[tuple[str, int, BinaryIO]]:
+def _members(path: Path) -> Iterator[tuple[str, int, BinaryIO | None]]:
+    """Name, size and stream of every member but folders; no stream where it is no file but a link."""
     if path.name.lower().endswith(".zip"):
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
@@ -138,6 +149,8 @@ def _members(path: Path) -> Iterator[tuple[str, int, BinaryIO]]:
                 if opened is not None:
                     with opened:
                         yield member.name, member.size, _binary(opened)
+                elif not member.isdir():
+                    yield member.name, member.size, None
 
 
 def _binary(stream: IO[bytes]) -> BinaryIO:

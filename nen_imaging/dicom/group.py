@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
@@ -22,6 +22,7 @@ from nen_imaging.dicom.privacy import Pseudonymiser
 from nen_imaging.dicom.vocabulary import NOT_DENSITY, Phase, is_sharp
 
 _SAME_POSITION_MM = 0.01
+IMAGE_MISSING = "image.missing"
 
 
 class SeriesKind(StrEnum):
@@ -66,6 +67,11 @@ class Series:
         return "ORIGINAL" in self.image_type
 
     @property
+    def lacks_images(self) -> bool:
+        """Whether it is about images that are not there."""
+        return IMAGE_MISSING in self.codes
+
+    @property
     def is_sharp(self) -> bool:
         return is_sharp(self.kernel)
 
@@ -77,6 +83,7 @@ def group_series(
 
     ``patients`` holds the pseudonym of every pair of identity and issuer.
     """
+    present = database.series_uids()
     for rows in database.by_series_uid():
         parts = _split(rows)
         for number, part in enumerate(parts):
@@ -85,7 +92,7 @@ def group_series(
             if number > 0:
                 key = pseudonymiser.digest("part of series", key, repr((_grid(header), header.acquisition)))
             database.assign(key, (row.entry.path for row in part))
-            yield _summarize(key, part, patients)
+            yield _summarize(key, part, patients, present)
 
 
 def _header(row: FileRow) -> Header:
@@ -164,7 +171,7 @@ def _is_not_hu(header: Header) -> bool:
     )
 
 
-def _summarize(key: str, rows: list[FileRow], patients: Mapping[tuple[str, str], str]) -> Series:
+def _summarize(key: str, rows: list[FileRow], patients: Mapping[tuple[str, str], str], present: Set[str]) -> Series:
     headers = [_header(row) for row in rows]
     first = headers[0]
     kind = _kind(first)
@@ -192,7 +199,7 @@ def _summarize(key: str, rows: list[FileRow], patients: Mapping[tuple[str, str],
         is_axial=normal is not None and abs(float(normal[2])) > 0.8,
         weak_identity=weak,
         frame_of_reference=_only({header.frame_of_reference for header in headers}) or NO_FRAME,
-        codes=_codes(kind, weak=weak, dated=bool(date)),
+        codes=_codes(kind, weak, bool(date), any(set(header.refers_to) - present for header in headers)),
     )
 
 
@@ -200,7 +207,7 @@ def _only(words: set[str]) -> str:
     return next(iter(words)) if len(words) == 1 else ""
 
 
-def _codes(kind: SeriesKind, *, weak: bool, dated: bool) -> tuple[str, ...]:
+def _codes(kind: SeriesKind, weak: bool, dated: bool, lacks_images: bool) -> tuple[str, ...]:
     of_kind = {
         SeriesKind.LOCALIZER: "ct.localizer",
         SeriesKind.NOT_HU: "ct.not_hu",
@@ -208,7 +215,7 @@ def _codes(kind: SeriesKind, *, weak: bool, dated: bool) -> tuple[str, ...]:
         SeriesKind.OTHER: "file.unsupported",
     }
     codes = [of_kind[kind]] if kind in of_kind else []
-    return tuple(codes + ["identity.weak"] * weak + ["date.missing"] * (not dated))
+    return tuple(codes + ["identity.weak"] * weak + ["date.missing"] * (not dated) + [IMAGE_MISSING] * lacks_images)
 
 
 def _digest(rows: Iterable[FileRow]) -> str:

@@ -22,7 +22,7 @@ from nen_imaging.dicom.attributes import integer_of, items_of, number_of, number
 from nen_imaging.dicom.pet_header import parse_time
 from nen_imaging.dicom.privacy import Pseudonymiser
 
-HEADER_VERSION = 7  # raise with every change of what is read: the cache is then read anew
+HEADER_VERSION = 8  # raise with every change of what is read: the cache is then read anew
 _HEAD_BYTES = 32 * 1024
 _PIXEL_DATA_ELEMENT_BYTES = 12
 _KEYWORDS = (
@@ -32,7 +32,8 @@ _KEYWORDS = (
     "SeriesInstanceUID", "AcquisitionNumber", "ImagePositionPatient", "ImageOrientationPatient", "SamplesPerPixel",
     "NumberOfFrames", "Rows", "Columns", "PixelSpacing", "BitsAllocated", "RescaleSlope", "CorrectedImage",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "FrameOfReferenceUID", "AcquisitionTime",
-    "ContrastBolusStartTime",
+    "ContrastBolusStartTime", "ReferencedSeriesSequence", "CurrentRequestedProcedureEvidenceSequence",
+    "ReferencedFrameOfReferenceSequence",
 )  # fmt: skip
 
 
@@ -42,10 +43,6 @@ class UnusableFileError(ValueError):
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)
         self.code = code
-
-
-class DirectoryFileError(ValueError):
-    """A DICOMDIR under another name: it holds no image and is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +74,8 @@ class Header:
     acquisition: int | None
     frame_of_reference: str
     """Empty where the header names none."""
+    refers_to: tuple[str, ...]
+    """The series that a segmentation, structure set, report or value mapping is about."""
     digest: str
 
     def to_list(self) -> list[Any]:
@@ -99,13 +98,11 @@ def read_header(stream: BinaryIO, size: int, pseudonymiser: Pseudonymiser) -> He
     Raises
     ------
     UnusableFileError
-        The file is no DICOM, is cut short, or carries no series.
-    DirectoryFileError
-        The file is a DICOMDIR.
+        The file is no DICOM, is cut short, carries no series, or is a DICOMDIR under another name.
     """
     content, dataset, header_end = _read_head(stream, size)
     if text_of(dataset.file_meta, "MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
-        raise DirectoryFileError
+        raise UnusableFileError("file.directory", "a DICOMDIR lists other files and holds no image")
     if not text_of(dataset, "SeriesInstanceUID") or not (
         text_of(dataset, "Modality") or text_of(dataset, "SOPClassUID")
     ):
@@ -203,8 +200,28 @@ def _header(dataset: pydicom.FileDataset, digest: str, pseudonymiser: Pseudonymi
         kernel=vocabulary.kernel_word(" ".join(texts_of(dataset, "ConvolutionKernel"))),
         acquisition=integer_of(dataset, "AcquisitionNumber"),
         frame_of_reference=pseudonymiser.digest("frame of reference", frame) if frame else "",
+        refers_to=tuple(sorted({pseudonymiser.digest("series", uid) for uid in _references(dataset)})),
         digest=digest,
     )
+
+
+_WHERE_SERIES_ARE_NAMED = {  # modality -> the sequences on the way to SeriesInstanceUID
+    "SEG": ("ReferencedSeriesSequence",),
+    "RWV": ("ReferencedSeriesSequence",),
+    "SR": ("CurrentRequestedProcedureEvidenceSequence", "ReferencedSeriesSequence"),
+    "RTSTRUCT": (
+        "ReferencedFrameOfReferenceSequence", "RTReferencedStudySequence", "RTReferencedSeriesSequence",
+    ),
+}  # fmt: skip
+
+
+def _references(dataset: pydicom.Dataset) -> list[str]:
+    """The UIDs of the series that an object without images of its own is about."""
+    way = _WHERE_SERIES_ARE_NAMED.get(text_of(dataset, "Modality"), ())
+    items = [dataset] if way else []
+    for sequence in way:
+        items = [inner for item in items for inner in items_of(item, sequence)]
+    return [uid for uid in (text_of(item, "SeriesInstanceUID") for item in items) if uid]
 
 
 def _phase(dataset: pydicom.Dataset, texts: list[str]) -> vocabulary.Phase:

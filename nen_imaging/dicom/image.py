@@ -16,7 +16,7 @@ from nibabel.filebasedimages import ImageFileError
 from nen_imaging.contract import Reason, Refusal, Results
 from nen_imaging.dicom.database import FilesDatabase, files_of_series
 from nen_imaging.dicom.files import open_files
-from nen_imaging.dicom.group import Series, SeriesKind, group_series
+from nen_imaging.dicom.group import IMAGE_MISSING, Series, SeriesKind, group_series
 from nen_imaging.dicom.pixels import AIR_HU, hounsfield_reasons
 from nen_imaging.dicom.privacy import Pseudonymiser, pseudonyms
 from nen_imaging.dicom.scan import scan_study
@@ -41,8 +41,8 @@ def read_image(path: Path, *, spacing_tolerance_mm: float = 0.1, resample_uneven
     Raises
     ------
     Refusal
-        ``image.unreadable``, ``image.several_patients``, ``ct.none``, ``ct.localizer``, ``ct.not_hu`` and whatever
-        `series.read_ct` refuses.
+        ``image.unreadable``, ``image.several_patients``, ``image.missing``, ``ct.none``, ``ct.localizer``,
+        ``ct.not_hu`` and whatever `series.read_ct` refuses.
     """
     if path.name.endswith((".nii", ".nii.gz")):
         return _from_nifti(path)
@@ -85,10 +85,12 @@ def _choose(found: list[FoundSeries]) -> FoundSeries:
     candidates = {one.series.key: one for one in found if one.series.kind == SeriesKind.CT}
     if not candidates:
         kinds = {one.series.kind for one in found}
+        lacking = sorted({one.series.modality for one in found if one.series.lacks_images})
         code = {SeriesKind.NOT_HU: "ct.not_hu", SeriesKind.LOCALIZER: "ct.localizer"}
         raise Refusal(
-            next((code[kind] for kind in code if kind in kinds), "ct.none"),
-            f"None of {len(found)} series is a CT; they are: {', '.join(sorted(kinds))}.",
+            next((code[kind] for kind in code if kind in kinds), IMAGE_MISSING if lacking else "ct.none"),
+            f"None of {len(found)} series is a CT; they are: {', '.join(sorted(kinds))}."
+            + (f" The images that {', '.join(lacking)} were made on are not there." if lacking else ""),
         )
     patients = {one.series.patient for one in candidates.values()}
     if len(patients) > 1:

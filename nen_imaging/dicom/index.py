@@ -22,6 +22,7 @@ from nen_imaging.contract import (
 )
 from nen_imaging.dates import moved
 from nen_imaging.dicom.database import FilesDatabase
+from nen_imaging.dicom.glance import Glances
 from nen_imaging.dicom.group import Series, group_series
 from nen_imaging.dicom.index_rows import REASON_OF_KIND, Row, quarantine_rows, series_rows, staging_rows, study_rows
 from nen_imaging.dicom.privacy import Pseudonymiser, hold_to_key, pseudonyms
@@ -118,7 +119,9 @@ def index_study(
         if not series:
             raise Refusal("study.empty", f"No file of the study is DICOM; {len(quarantine)} files were looked at.")
         series.sort(key=lambda one: (one.patient, one.date, one.study, one.key))
-        selection = select_series(series, results, options, pins or {}, reselect=reselect)
+        with FilesDatabase(results.files_database) as database:  # the scan is kept, whatever becomes of the choice
+            look = Glances(study, database)
+            selection = select_series(series, results, options, pins or {}, look, reselect=reselect)
         stagings = staging_rows(selection, read_table(results.stagings_table))
         write_table(
             results.series_table, SERIES_COLUMNS, series_rows(series, selection, pins or {}), only_if_changed=True

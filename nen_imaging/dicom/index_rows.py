@@ -35,6 +35,8 @@ def series_rows(series: Iterable[Series], selection: Selection, pins: Pins) -> l
 def _series_row(series: Series, selection: Selection, pins: Pins, chosen: Mapping[str, str]) -> Row:
     score = selection.scores.get(series.key)
     reason = REASON_OF_KIND.get(series.kind) or "no CT within the window of days"
+    if series.lacks_images:
+        reason += f"; {series.modality} of images that are not in the study"
     if score is not None:
         banned = "banned in pins.csv" if pins.get(series.key) is False else ""
         verdict = chosen.get(series.key) or banned or "another series was chosen"
@@ -86,7 +88,9 @@ def _why_no_staging(members: Iterable[Series]) -> str:
     kinds = {one.kind for one in members}
     if kinds & {SeriesKind.PET, SeriesKind.PET_UNCORRECTED}:
         return "PET only: no CT of this patient lies within the window of days"
-    return "; ".join(sorted(REASON_OF_KIND[kind].removeprefix("skipped: ") for kind in kinds)) + ": no CT to measure"
+    why = "; ".join(sorted(REASON_OF_KIND[kind].removeprefix("skipped: ") for kind in kinds)) + ": no CT to measure"
+    lacking = sorted({one.modality for one in members if one.lacks_images})
+    return why + (f"; the images of {', '.join(lacking)} are not in the study" if lacking else "")
 
 
 def staging_rows(selection: Selection, before: Iterable[Row]) -> list[Row]:

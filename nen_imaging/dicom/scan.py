@@ -20,13 +20,18 @@ from nen_imaging.dicom.files import (
     list_files,
     open_archive,
 )
-from nen_imaging.dicom.headers import DirectoryFileError, UnusableFileError, read_header
+from nen_imaging.dicom.headers import UnusableFileError, read_header
 from nen_imaging.dicom.privacy import Pseudonymiser
 
 Progress = Callable[[int], None]
 _BATCH = 2000  # files per process in hand at once: bounds the memory of a study of millions
 _PART = 200
 _MOST_PROCESSES = 8
+_WHY_LEFT_OUT = {
+    "file.hidden": "a hidden file or folder, as systems keep for themselves",
+    "file.directory": "a DICOMDIR lists other files and holds no image",
+    "file.unreadable": "a link that leads to no file, a folder that may not be entered, or no regular file",
+}
 
 
 def scan_study(
@@ -98,6 +103,9 @@ def _read_all(study: Path, pseudonymiser: Pseudonymiser, entries: list[FileEntry
 
 
 def _read(study: Path, entry: FileEntry, pseudonymiser: Pseudonymiser) -> Iterator[FileRow]:
+    if entry.left_out:
+        yield _left_out(entry)
+        return
     if is_archive(entry.path):
         yield from _read_archive(study, entry, pseudonymiser)
         return
@@ -108,11 +116,18 @@ def _read(study: Path, entry: FileEntry, pseudonymiser: Pseudonymiser) -> Iterat
         yield FileRow(entry, code="file.unreadable", text=f"the file cannot be opened ({type(error).__name__})")
 
 
+def _left_out(entry: FileEntry) -> FileRow:
+    return FileRow(entry, code=entry.left_out, text=_WHY_LEFT_OUT[entry.left_out])
+
+
 def _read_archive(study: Path, archive: FileEntry, pseudonymiser: Pseudonymiser) -> Iterator[FileRow]:
     """The members of an archive, then the archive itself; of a broken one no member."""
     try:
         with broken_archives_told():
-            rows = [_read_stream(entry, stream, pseudonymiser) for entry, stream in open_archive(study, archive)]
+            rows = [
+                _left_out(entry) if entry.left_out else _read_stream(entry, stream, pseudonymiser)
+                for entry, stream in open_archive(study, archive)
+            ]
     except BrokenArchiveError as error:
         yield FileRow(archive, code="file.truncated", text=str(error))
     except OSError as error:
@@ -127,5 +142,3 @@ def _read_stream(entry: FileEntry, stream: BinaryIO, pseudonymiser: Pseudonymise
         return FileRow(entry, read_header(stream, entry.size, pseudonymiser))
     except UnusableFileError as error:
         return FileRow(entry, code=error.code, text=str(error))
-    except DirectoryFileError:
-        return FileRow.directory(entry)

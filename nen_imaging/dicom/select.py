@@ -1,6 +1,7 @@
 """Which of the competing series of a staging is measured, and why.
 
-Points are given for what headers tell; every candidate's points and their reasons stand in `index/series.csv`.
+Points are given for what headers tell, and where those nearly tie for what pixels show (`near_ties`); every candidate's
+points and their reasons stand in `index/series.csv`.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import Any
 
 from nen_imaging.contract import CT_SELECTION, LOW_DOSE_CT_SELECTION, NO_FRAME, PET_SELECTION, Reason, Results
 from nen_imaging.dicom.group import Series
+from nen_imaging.dicom.near_ties import Look, break_near_ties
 from nen_imaging.dicom.select import (
     Choice,
     Pins,
@@ -64,9 +65,12 @@ class Selection:
 
 
 def select_series(
-    series: Sequence[Series], results: Results, options: Mapping[str, Any], pins: Pins, *, reselect: bool
+    series: Sequence[Series], results: Results, options: Mapping[str, Any], pins: Pins, look: Look, *, reselect: bool
 ) -> Selection:
-    """Make the stagings and choose their series; anchors and choices found in the results stay unless ``reselect``."""
+    """Make the stagings and choose their series; anchors and choices found in the results stay unless ``reselect``.
+
+    ``look`` is asked for the pixels of candidates that nearly tie.
+    """
     rules = SelectionRules.of(options)
     known = {} if reselect else _known_anchors(results)
     stagings, staging_of = make_stagings(series, known, options["window_days"])
@@ -75,8 +79,10 @@ def select_series(
         peers[staging.patient].append(staging)
     scores: dict[str, Score] = {}
     for staging in stagings:
-        scores |= {one.key: score_ct(one, rules, peers[staging.patient]) for one in staging.ct}
-        scores |= {one.key: score_pet(one, staging.date) for one in staging.pet}
+        of_ct = {one.key: score_ct(one, rules, peers[staging.patient]) for one in staging.ct}
+        of_pet = {one.key: score_pet(one, staging.date) for one in staging.pet}
+        for candidates, points in ((staging.ct, of_ct), (staging.pet, of_pet)):
+            scores |= break_near_ties(candidates, points, pins, rules, look)
 
     def chosen(staging: Staging, candidates: Sequence[Series], name: str) -> Choice:
         return choose(candidates, scores, pins, None if reselect else _previous(results, staging, name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -186,6 +186,18 @@ def read_pet_header(files: Files, corrections: Mapping[str, str] | None = None) 
             headers += map(raw_header, frame_headers(dataset) if is_multiframe(dataset) else (dataset,))
     header = pet_header(headers, corrections)
     return header, suv_factor(header)
+
+
+def read_slices(
+    files: Files, values_of: Callable[[Dataset], Array], some: Callable[[Sequence[Dataset]], Sequence[Dataset]]
+) -> Iterator[Array]:
+    """The values of single slices: of each file those images that ``some`` keeps of its frames; raises as `read_ct`."""
+    for _, file in files:
+        dataset = read_dataset(file)
+        with _naming(dataset):
+            images = list(frames(dataset)) if is_multiframe(dataset) else [dataset]
+            values = [values_of(image) for image in some(images)]
+        yield from values
 
 
 def is_localizer(dataset: Dataset) -> bool:

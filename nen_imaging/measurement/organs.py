@@ -288,9 +288,12 @@ def find_spleen(abdomen: Abdomen, *, enhanced: bool, aorta_hu: float | None = No
 
 
 def _depth_under_skin_mm(hu: Floats, spacing_mm: tuple[float, float]) -> Floats:
-    body = ndimage.binary_opening(hu > _BODY_HU, np.ones((3, 3, 1), bool), iterations=2)
-    depth = [
-        ndimage.distance_transform_edt(ndimage.binary_fill_holes(body[:, :, z]), sampling=spacing_mm)
-        for z in range(hu.shape[2])
-    ]
+    body = body_mask(hu)
+    depth = [ndimage.distance_transform_edt(body[:, :, z], sampling=spacing_mm) for z in range(hu.shape[2])]
     return np.stack(depth, axis=2).astype(np.float32)
+
+
+def body_mask(hu: Floats) -> Mask:
+    """Everything inside the skin, slice by slice, without what is thin, as a table is; HU (x, y, z) of about 3 mm."""
+    body = ndimage.binary_opening(hu > _BODY_HU, np.ones((3, 3, 1), bool), iterations=2)
+    return np.stack([ndimage.binary_fill_holes(body[:, :, z]) for z in range(hu.shape[2])], axis=2)

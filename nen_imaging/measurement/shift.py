@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from nen_imaging.measurement.pet_grid import Shares
-from nen_imaging.volume import LPS_TO_RAS, Volume
+from nen_imaging.volume import LPS_TO_RAS, FloatArray, Volume
 
 SEARCHED_MM = 24.0
 _NEAR_EDGE_MM = 15.0
@@ -39,11 +39,21 @@ class Shift:
     where the PET is brought onto the CT before anything is measured."""
     corrected_within_mm: float | None = None
     """How far off the PET may still lie where it was brought onto the CT."""
+    body_x_mm: float | None = None
+    body_y_mm: float | None = None
+    """The same, of the body's edge, which tells nothing along z; None where it is not seen or was not looked at."""
 
     @property
     def left_mm(self) -> float | None:
         """How far the PET that is measured may lie from the CT; None: unknown."""
         return self.length_mm if self.frame == "same" else self.corrected_within_mm
+
+    @property
+    def apart_mm(self) -> float | None:
+        """How far the shifts at the liver's edge and at the body's lie apart across the body; None where one is not."""
+        if self.x_mm is None or self.y_mm is None or self.body_x_mm is None or self.body_y_mm is None:
+            return None
+        return float(np.hypot(self.x_mm - self.body_x_mm, self.y_mm - self.body_y_mm))
 
     def as_dict(self) -> dict[str, Any]:
         return {name: round(value, 2) if isinstance(value, float) else value for name, value in asdict(self).items()}
@@ -69,21 +79,41 @@ def measure_shift(suv: Volume, liver: Shares, lesions: Shares | None = None, *, 
     if lesions is not None:
         healthy = points[lesions[tuple(points.T)] < _HARDLY_A_LESION]
         points = healthy if len(healthy) >= _ENOUGH_POINTS else points
+    fit = fit_translation(suv.with_array(image), model, points, reach, "liver")
+    if isinstance(fit, str):
+        return _unknown(fit)
+    x, y, z = (float(value) for value in fit.moved_mm)
+    return Shift(x, y, z, float(np.linalg.norm(fit.moved_mm)), fit.unsure_mm)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A translation in LPS millimetres, and how far off another one may be that fits almost as well."""
+
+    moved_mm: FloatArray
+    unsure_mm: float
+
+
+def fit_translation(
+    image: Volume, model: NDArray[np.floating], points: NDArray[np.intp], reach: NDArray[np.integer], what: str
+) -> Fit | str:
+    """The translation, by up to ``reach`` voxels, under which an image fits a model best, or why there is none.
+
+    ``points`` (n, 3) are indices of both, which share a grid; ``what`` is whose edge they lie at.
+    """
     points = points[:: max(1, len(points) // _LARGEST_SAMPLE)]
     if len(points) < 100:
-        return _unknown("the liver lies at the edge of the PET's field of view")
-    scores = _correlations(image, model[tuple(points.T)], points, reach)
+        return f"the {what} lies at the edge of the PET's field of view"
+    scores = _correlations(np.asarray(image.array, np.float32), model[tuple(points.T)], points, reach)
     peak = np.array(np.unravel_index(int(scores.argmax()), scores.shape))
     if scores[tuple(peak)] < _TRUSTED_CORRELATION:
-        return _unknown(f"the liver's edge is not seen in the PET (correlation {scores.max():.2f})")
-    if ((peak == 0) | (peak == np.array(scores.shape) - 1)).any():
-        return _unknown(f"the PET lies more than {SEARCHED_MM:.0f} mm away")
-    to_mm = (LPS_TO_RAS @ suv.affine)[:3, :3]
-    shift = to_mm @ (peak + _between_voxels(scores, peak) - reach)
+        return f"the {what}'s edge is not seen in the PET (correlation {scores.max():.2f})"
+    if ((reach > 0) & ((peak == 0) | (peak == 2 * reach))).any():
+        return f"the PET lies more than {SEARCHED_MM:.0f} mm away"
+    to_mm = (LPS_TO_RAS @ image.affine)[:3, :3]
     close = np.argwhere(scores >= scores.max() - _EQUALLY_GOOD) - peak
-    unsure = max(float(suv.spacing_mm.max()) / 2, float(np.linalg.norm(close @ to_mm.T, axis=1).max()))
-    x, y, z = (float(value) for value in shift)
-    return Shift(x, y, z, float(np.linalg.norm(shift)), unsure)
+    unsure = max(float(image.spacing_mm.max()) / 2, float(np.linalg.norm(close @ to_mm.T, axis=1).max()))
+    return Fit(to_mm @ (peak + _between_voxels(scores, peak) - reach), unsure)
 
 
 def _near_edge(inside: NDArray[np.bool_], suv: Volume, reach: NDArray[np.integer]) -> NDArray[np.intp]:
@@ -113,7 +143,7 @@ def _correlations(
 def _between_voxels(scores: NDArray[np.floating], peak: NDArray[np.intp]) -> NDArray[np.floating]:
     """The vertex of the parabola through the best translation and its two neighbours, along each axis."""
     offset = np.zeros(3)
-    for axis in range(3):
+    for axis in np.flatnonzero(np.array(scores.shape) > 1):
         step = np.eye(3, dtype=int)[axis]
         before, here, after = (float(scores[tuple(peak + by * step)]) for by in (-1, 0, 1))
         bend = before - 2 * here + after

@@ -75,4 +75,4 @@ def _low_dose_ct(call: StageCall) -> Volume | None:
 
 
 MEASURE = Stage("measure", 3, _measure)
-UPTAKE = Stage("uptake", 7, _uptake, tolerates=frozenset({"low_dose_ct"}))
+UPTAKE = Stage("uptake", 8, _uptake, tolerates=frozenset({"low_dose_ct"}))

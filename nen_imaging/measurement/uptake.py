@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from nen_imaging.contract import FOCI_COLUMNS, UPTAKE_COLUMNS, VOI_COLUMNS, Reason
 from nen_imaging.measurement.alignment import Alignment, align_pet
+from nen_imaging.measurement.body_edge import held_against_body
 from nen_imaging.measurement.foci import Surroundings, find_foci
 from nen_imaging.measurement.lesion_uptake import COVERED, References, lesion_uptake
 from nen_imaging.measurement.organs import coarse_abdomen, find_landmarks
@@ -80,7 +81,11 @@ def measure_uptake(
     abdomen = coarse_abdomen(ct, labels.array != 0)
     landmarks = find_landmarks(abdomen, healthy_liver_hu(ct, labels))
     spleen, blood_pool = spleen_and_blood_pool(abdomen, landmarks, suv, healthy)
-    shift = aligned.as_shift() if aligned else measure_shift(suv, liver, lesion, fwhm_mm=fwhm_mm)
+    if aligned:
+        shift = aligned.as_shift()
+    else:
+        found = measure_shift(suv, liver, lesion, fwhm_mm=fwhm_mm)
+        shift = held_against_body(found, suv, abdomen, fwhm_mm=fwhm_mm)
     references = References(healthy, spleen, blood_pool, shift)
     masks = dict(_masks(instances))
     corrected = _corrected(suv, whole, masks, references.shift, fwhm_mm)
@@ -232,7 +237,13 @@ def _reasons(references: References, covered: float) -> list[Reason]:
         )
         reasons.append(Reason("pet.aligned", text))
     elif length_mm is None:
-        reasons.append(Reason("pet.shift_unknown", f"The shift of the PET was {references.shift.method}."))
+        text = f"The shift of the PET was {shift.method}."
+        if shift.body_x_mm is not None and shift.body_y_mm is not None:
+            text += f" The body's edge lies {np.hypot(shift.body_x_mm, shift.body_y_mm):.0f} mm off, across the body."
+        reasons.append(Reason("pet.shift_unknown", text))
     elif length_mm > SHIFTED_FROM_MM:
         reasons.append(Reason("pet.shifted", f"PET and CT lie {length_mm:.0f} mm apart at the liver."))
+    if shift.apart_mm is not None and shift.apart_mm > SHIFTED_FROM_MM:
+        text = f"The liver's edge and the body's edge tell shifts that lie {shift.apart_mm:.0f} mm apart."
+        reasons.append(Reason("pet.shift_unknown", text))
     return reasons

@@ -325,6 +325,18 @@ class TestQuarantine:
         assert all(row["remedy"] and row["text"] for row in study.table("quarantine"))
         assert next(row["files"] for row in study.table("series")) == "3"
 
+    def test_every_file_has_a_reason(self, study):
+        """Also those that nobody opens: hidden, listing others, leading nowhere."""
+        study.ct()
+        for name in (".DS_Store", "DICOMDIR", "ct/._1", ".cache/x"):
+            (study.folder / name).parent.mkdir(exist_ok=True)
+            (study.folder / name).write_bytes(b"x")
+        (study.folder / "gone").symlink_to(study.folder / "nowhere")
+        summary = study.index()
+        assert summary.quarantined == {"file.hidden": 3, "file.directory": 1, "file.unreadable": 1}
+        assert all(row["remedy"] and row["text"] for row in study.table("quarantine"))
+        assert study.index().headers_read == 0
+
     def test_an_empty_folder_is_refused(self, study):
         (study.folder / "letter.txt").write_text("Dear colleague, ...")
         with pytest.raises(Refusal, match="1 files were looked at") as refusal:

@@ -68,7 +68,7 @@ def test_a_ct_kept_as_secondary_capture_is_no_ct(shared_data, tmp_path):
         ("ct_localizers", {SeriesKind.LOCALIZER: 3, SeriesKind.NOT_HU: 2}, "ct.not_hu"),
         ("enhanced_multiframe", {SeriesKind.NOT_HU: 1, SeriesKind.PET: 1}, "ct.not_hu"),
         ("ct_head_cq500", {SeriesKind.CT: 1}, "slices.too_few"),
-        ("pet_rwv_seg_sr_qin0003", {SeriesKind.OTHER: 3}, "ct.none"),
+        ("pet_rwv_seg_sr_qin0003", {SeriesKind.OTHER: 3}, "image.missing"),
         ("pet_refuse_propcnts_acrin042", {SeriesKind.PET: 1}, "ct.none"),
     ],
 )
@@ -84,3 +84,19 @@ def test_three_slices_of_a_liver_are_a_volume_although_their_thickness_is_not_th
     image = read_image(shared_data / "dicom_oddities" / "ct_liver_3slices_seg.tar.xz")
     assert image.volume.shape == (512, 512, 3)
     assert image.volume.spacing_mm == pytest.approx([0.810547, 0.810547, 1.0], abs=1e-4)
+
+
+def test_what_was_made_on_images_that_are_not_there_says_so_by_name(study, shared_data):
+    """Value mapping, segmentation and report of a PET that is missing; with their images the same say nothing."""
+    path = shared_data / "dicom_oddities" / "pet_rwv_seg_sr_qin0003.tar.xz"
+    with pytest.raises(Refusal, match="The images that RWV, SEG, SR were made on are not there"):
+        read_image(path)
+    study.index(path)
+    assert [row["codes"] for row in study.table("series")] == ["file.unsupported image.missing"] * 3
+    assert {row["reason"].partition("; ")[2] for row in study.table("series")} == {
+        f"{modality} of images that are not in the study" for modality in ("RWV", "SEG", "SR")
+    }
+    assert "the images of" in study.table("studies")[0]["reason"]
+    whole = list_series(shared_data / "dicom_oddities" / "ct_liver_3slices_seg.tar.xz")
+    assert any(one.series.modality == "SEG" for one in whole)
+    assert not any(one.series.lacks_images for one in whole)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import nibabel
 import numpy as np
 import pydicom
 import pytest
@@ -137,11 +138,42 @@ def test_a_body_in_air_is_plausible():
 
 @pytest.mark.parametrize(
     "array",
-    [make_abdomen(1024), make_abdomen(-1000), make_abdomen(400), np.zeros((5, 5, 5), np.int16) - 1024],
-    ids=["intercept missing", "intercept used twice", "shifted", "empty"],
+    [
+        make_abdomen(1024),
+        make_abdomen(-1000),
+        make_abdomen(400),
+        make_abdomen(65),
+        make_abdomen(-60),
+        np.zeros((5, 5, 5), np.int16) - 1024,
+    ],
+    ids=["intercept missing", "intercept used twice", "shifted", "a little high", "a little low", "empty"],
 )
 def test_values_off_their_place_are_warned(array):
     assert [reason.code for reason in hounsfield_reasons(array)] == ["hu.implausible"]
+
+
+def test_fat_is_looked_for_only_where_it_peaks():
+    lean = make_abdomen()
+    lean[8:32, 8:12] = lean[8:32, 12:16]
+    assert hounsfield_reasons(lean) == []
+    for low in (-160, -125):  # clipped: what piles up at the lowest value is no fat
+        clipped = np.clip(make_abdomen(), low, 240).astype(np.int16)
+        assert hounsfield_reasons(clipped) == []
+
+
+@pytest.mark.shared
+def test_no_real_scan_is_called_implausible_and_most_that_are_shifted_are(shared_data):
+    """Native and enhanced, whole and cut to the liver, some clipped at -160 or -125 HU; one is too lean to tell."""
+    files = [file for part in ("ct_labelled", "ct_organs", "ct_unlabelled")
+             for file in sorted((shared_data / part).glob("*/[ws]*_3mm/image.nii.gz"))]  # fmt: skip
+    assert len(files) > 50
+    told = []
+    for file in files:
+        array = np.rint(np.asanyarray(nibabel.load(file).dataobj)).astype(np.int16)
+        assert hounsfield_reasons(array) == [], file.parts[-3]
+        if array.min() < -900:
+            told += [bool(hounsfield_reasons(np.maximum(array + shift, -1024))) for shift in (-80, 60)]
+    assert np.mean(told) > 0.9
 
 
 @pytest.mark.shared

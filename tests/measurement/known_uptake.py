@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nen_imaging.config import Config
+from nen_imaging.measurement.body_edge import held_against_body
 from nen_imaging.measurement.diameters import sphere_diameter_mm
 from nen_imaging.measurement.lesion_uptake import suv_statistics
 from nen_imaging.measurement.lesions import find_lesions
+from nen_imaging.measurement.organs import coarse_abdomen
 from nen_imaging.measurement.partial_volume import correct_partial_volume
 from nen_imaging.measurement.pet_grid import around, share_inside
 from nen_imaging.measurement.shift import Shift, measure_shift
@@ -157,7 +159,7 @@ def found_lesions(patient: Anatomy, load_percent: float, segment: Callable[[Volu
 
 
 def measured_shift(patient: Anatomy, load_percent: float, moved_mm: tuple[float, float, float]) -> Shift:
-    """The shift that is measured where the patient moved (RAS) between CT and PET."""
+    """The shift that is measured where the patient moved (RAS) between CT and PET, held against the body's edge."""
     lesions = lesion_map(patient, mixed_lesions(patient, 15, 100 * patient.seed + int(load_percent)), load_percent)
     scan = staging(patient, load_percent, patient.seed, lesions=lesions, with_pet=True, pet_shift_mm=moved_mm)
     assert scan.suv is not None
@@ -165,7 +167,8 @@ def measured_shift(patient: Anatomy, load_percent: float, moved_mm: tuple[float,
         share_inside(scan.labels.with_array(part), scan.suv)
         for part in (scan.labels.array != 0, scan.labels.array == 2)
     )
-    return measure_shift(scan.suv, liver, lesion, fwhm_mm=FWHM_MM)
+    shift = measure_shift(scan.suv, liver, lesion, fwhm_mm=FWHM_MM)
+    return held_against_body(shift, scan.suv, coarse_abdomen(scan.ct, scan.labels.array != 0), fwhm_mm=FWHM_MM)
 
 
 def share_within(errors: Iterable[float | None], limit: float = 5.0) -> float:

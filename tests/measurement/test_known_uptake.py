@@ -46,6 +46,8 @@ def test_a_shift_of_10_mm_is_measured_within_2_mm(load_percent):
     found = measured_shift(digital_patient(1, 3.0), load_percent, moved)
     assert [found.x_mm, found.y_mm, found.z_mm] == pytest.approx([-6, 0, 8], abs=2)
     assert found.length_mm == pytest.approx(10, abs=2)
+    assert [found.body_x_mm, found.body_y_mm] == pytest.approx([-6, 0], abs=1)
+    assert found.uncertainty_mm <= 4
 
 
 def test_lesions_have_their_true_uptake_at_low_and_high_load():
