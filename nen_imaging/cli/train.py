@@ -24,6 +24,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--network", choices=("liver", "lesion"), help="train this one only, export nothing")
     parser.add_argument("--fold", type=int, metavar="N", help="without the patients of this fold of the recipe")
     parser.add_argument("--join", action="store_true", help="no training: calibrate and join the bundles of all folds")
+    parser.add_argument(
+        "--beside",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="RECIPE",
+        help="with --join: another recipe of the same folds, whose lesion networks are averaged with these; its run "
+        "folder lies beside this one",
+    )
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoints of the run folder")
     parser.add_argument("--start-from", metavar="BUNDLE", help="begin from this bundle's weights (`models list`)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -111,7 +120,15 @@ def _nothing(_: str) -> None:
 def _join(recipe: Recipe, folder: Path, arguments: argparse.Namespace) -> int:
     from nen_imaging.contract import ExitCode
     from nen_imaging.training.cross_validation import export_folds
+    from nen_imaging.training.processes import ALONE
+    from nen_imaging.training.recipes import load_recipe
 
-    folds, joined = export_folds(recipe, folder, arguments.data, arguments.models or folder / "models")
+    beside = []
+    for path in arguments.beside:
+        other = load_recipe(path)
+        run = folder.parent / other.name
+        beside.append((_with_data(other, run, arguments, ALONE, 1, print), run))
+    models = arguments.models or folder / "models"
+    folds, joined = export_folds(recipe, folder, arguments.data, models, beside=beside)
     print(f"Bundles {', '.join(bundle.name for bundle in folds)} and {joined.name} lie in {joined.folder.parent}.")
     return ExitCode.ALL_MEASURED

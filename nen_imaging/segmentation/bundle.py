@@ -44,14 +44,24 @@ REGISTRY = "registry.yaml"
 LEARNT = {"seen_patients": str, "training_data": dict}
 
 
-class NetworkInference(Settings):
-    """One network of a bundle: its MONAI definition, its weights and the grid it works on."""
+class NetworkFile(Settings):
+    """A network's MONAI definition and its weights."""
 
     network_def: dict[str, Any] = Field(description="`_target_` below monai.networks.nets, and its arguments")
     weights: str
-    more_weights: tuple[str, ...] = Field((), description="of further networks of this definition; logits are averaged")
+
+
+class NetworkInference(NetworkFile):
+    """One stage of a bundle: a network, others whose logits are averaged with its own, and the grid they work on."""
+
+    further: tuple[NetworkFile, ...] = ()
     spacing_mm: float = Field(gt=0)
     patch: tuple[int, int, int]
+
+    @property
+    def networks(self) -> tuple[NetworkFile, ...]:
+        """All of them."""
+        return (self, *self.further)
 
 
 class Inference(Settings):

@@ -91,7 +91,7 @@ def read_weights(bundle: Bundle, name: Literal["liver", "lesion"]) -> dict[str, 
     Raises BundleError where the bundle averages several networks: there is no one set of weights then.
     """
     part: NetworkInference = getattr(read_inference(bundle), name)
-    if part.more_weights:
+    if part.further:
         raise BundleError(f"Bundle {bundle.name} averages several {name} networks: name a bundle of one of them.")
     return _read_file(bundle.folder / part.weights)
 
@@ -108,12 +108,12 @@ def _load_network(bundle: Bundle, part: NetworkInference) -> torch.nn.Module:
     from nen_imaging.segmentation.networks import MeanOfNetworks
 
     networks = []
-    for weights in (part.weights, *part.more_weights):
-        networks.append(build_network(part.network_def))
+    for file in part.networks:
+        networks.append(build_network(file.network_def))
         try:
-            networks[-1].load_state_dict(_read_file(bundle.folder / weights))
+            networks[-1].load_state_dict(_read_file(bundle.folder / file.weights))
         except RuntimeError as error:
-            raise BundleError(f"Bundle {bundle.name}: {weights} does not fit its network_def. {error}") from error
+            raise BundleError(f"Bundle {bundle.name}: {file.weights} does not fit its network_def. {error}") from error
     network = networks[0] if len(networks) == 1 else MeanOfNetworks(networks)
     return network.eval().to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 

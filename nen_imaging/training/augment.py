@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nen_imaging.segmentation.preprocess import AIR_HU, InputScaling, lesion_channels, reference_hu, windowed
+from nen_imaging.segmentation.preprocess import (
+    AIR_HU,
+    InputScaling,
+    box_around,
+    lesion_channels,
+    reference_hu,
+    windowed,
+)
 from nen_imaging.training.cases import LESION, Case, parenchyma_hu
 from nen_imaging.training.lesions import add_lesions, add_masses, smooth_noise
 from nen_imaging.training.recipes import LesionRecipe, NetworkRecipe
@@ -19,6 +26,7 @@ if TYPE_CHECKING:
     import torch
 
 LIVER_WEIGHT = 3.0  # added to the weight of the lesion target inside the liver
+_VESSEL_HU = 18.0  # brighter than the parenchyma by more, in an image smoothed by a voxel: a vessel
 UNLABELLED_WEIGHT = 0.3  # share of it that is left in a liver whose lesions were never labelled; of synthetic ones too
 
 
@@ -64,10 +72,17 @@ def _reference_of(hu: NDArray[np.float32], label: NDArray[np.uint8], spacing_mm:
     """As inference takes it: from HU averaged over about 4 mm, lesions included."""
     from scipy.ndimage import uniform_filter
 
-    liver = label > 0
-    if not liver.any():
+    if not label.any():
         return parenchyma_hu(hu, label)
-    return reference_hu(uniform_filter(hu, np.maximum(1, np.round(4.0 / spacing_mm)).astype(int)), liver)
+    box = _liver_box(label)
+    smooth = uniform_filter(hu[box], np.maximum(1, np.round(4.0 / spacing_mm)).astype(int))
+    return reference_hu(smooth, label[box] > 0)
+
+
+def _liver_box(label: NDArray[np.uint8]) -> tuple[slice, ...]:
+    """The liver and what lies within a few voxels: a filter of the whole image would cost several times as much."""
+    start, stop = box_around(label > 0, np.full(3, 4))
+    return tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True))
 
 
 def change_phase(
@@ -76,22 +91,37 @@ def change_phase(
     """Another contrast phase or a fatty liver: liver, its vessels and its lesions shift against all else.
 
     Vessels (what stands out of the parenchyma) are damped to nothing or turned dark, as in arterial or native images.
+    In a fatty liver they stay as they are, and lesions partly so: both hold no fat, and stand out.
     """
+    if not label.any():
+        return hu
+    box = _liver_box(label)
+    changed = hu.copy()
+    changed[box] = _phase_changed(hu[box], label[box], rng, recipe)
+    return changed
+
+
+def _phase_changed(
+    hu: NDArray[np.float32], label: NDArray[np.uint8], rng: np.random.Generator, recipe: LesionRecipe
+) -> NDArray[np.float32]:
     from scipy.ndimage import gaussian_filter
 
     liver = gaussian_filter((label > 0).astype(np.float32), 0.7)
     lesion = gaussian_filter((label == LESION).astype(np.float32), 0.7)
-    reference = parenchyma_hu(hu, label)
-    if rng.random() < 0.5:
-        smooth = gaussian_filter(hu, 0.7) - reference
-        vessels = np.maximum(smooth - 18.0, 0.0) * (liver - lesion).clip(0, 1)
-        hu = hu - rng.uniform(0.3, 1.6) * vessels
-    hu = hu + rng.uniform(-50.0, 30.0) * liver
-    washes_in = rng.random() < recipe.wash_in_share
-    if washes_in and 0 < (label == LESION).sum() <= recipe.bright_below_percent / 100 * (label > 0).sum():
+    vessels = np.maximum(gaussian_filter(hu, 0.7) - parenchyma_hu(hu, label) - _VESSEL_HU, 0.0)
+    vessels *= (liver - lesion).clip(0, 1)
+    few = 0 < (label == LESION).sum() <= recipe.bright_below_percent / 100 * (label > 0).sum()
+    if rng.random() < recipe.fatty_share:
+        kept = (vessels / _VESSEL_HU).clip(0, 1) + (rng.uniform(0.0, 1.0) if few else 0.0) * lesion
+        hu = hu - rng.uniform(15.0, 60.0) * liver * (1 - kept.clip(0, 1))
+    else:
+        if rng.random() < 0.5:
+            hu = hu - rng.uniform(0.3, 1.6) * vessels
+        hu = hu + rng.uniform(-50.0, 30.0) * liver
+    if few and rng.random() < recipe.wash_in_share:
         contrast = float(np.median(hu[label == LESION])) - parenchyma_hu(hu, label)
         hu = hu + (rng.uniform(15.0, 80.0) - contrast) * lesion
-    return hu.astype(np.float32)
+    return hu
 
 
 def draw_patch(

@@ -24,56 +24,98 @@ from nen_imaging.training.calibrate import (
     with_synthetic,
 )
 from nen_imaging.training.cases import Case
-from nen_imaging.training.data import held_out_cases, training_data
+from nen_imaging.training.data import NETWORKS, NetworkName, held_out_cases, training_data
 from nen_imaging.training.digital import digital_cases, unseen
 from nen_imaging.training.evaluate import evaluate
-from nen_imaging.training.export import Weights, load_weights, write_bundle
+from nen_imaging.training.export import Trained, write_bundle
 from nen_imaging.training.recipes import Recipe, RecipeError
-from nen_imaging.training.train import NETWORKS
 
 T = TypeVar("T")
 
 
 def export_folds(
-    recipe: Recipe, run: Path, data: Path, models_dir: Path, *, report: Callable[[str], None] = print
+    recipe: Recipe,
+    run: Path,
+    data: Path,
+    models_dir: Path,
+    *,
+    beside: Sequence[tuple[Recipe, Path]] = (),
+    report: Callable[[str], None] = print,
 ) -> tuple[list[Bundle], Bundle]:
     """The bundles of all folds from `<run>/fold<N>`, and the bundle ``recipe.name`` that joins them.
 
     The joined one averages their logits. Together they have learnt from every patient, so its card shows the figures
-    of the folds.
+    of the folds. ``beside`` are other recipes of the same folds and their runs: a fold averages its lesion network
+    with theirs.
 
-    Raises RecipeError where a fold is not trained yet, or patients are held out of all of them: these would calibrate
-    every fold, and judge it.
+    Raises RecipeError where a fold is not trained yet, where other recipes do not fit, or where patients are held out
+    of all folds: these would calibrate every fold, and judge it.
     """
     if recipe.held_out:
         raise RecipeError(
             f"Recipe {recipe.name} has folds; `held_out` must be empty, and names {recipe.held_out[0]!r}."
         )
-    folds = range(1, len(recipe.folds) + 1)
-    weights = [_weights_of(run / f"fold{number}") for number in folds]
-    recipes = [recipe.for_fold(number) for number in folds]
-    rows = [training_data(one, data) for one in recipes]
-    bundles = [
-        write_bundle(one, states, seen, models_dir) for one, states, seen in zip(recipes, weights, rows, strict=True)
-    ]
+    others = [other for other, _ in beside]
+    for other in others:
+        _require_fit(recipe, other)
+    numbers = range(1, len(recipe.folds) + 1)
+    networks = [_networks_of(recipe, run, beside, number) for number in numbers]
+    recipes = [recipe.for_fold(number) for number in numbers]
+    further = [[other.for_fold(number) for other in others] for number in numbers]
+    rows = [_training_data([*ours, one], data) for one, ours in zip(recipes, further, strict=True)]
+
+    def write(index: int, **known: Any) -> Bundle:  # noqa: ANN401 - passed on
+        return write_bundle(recipes[index], networks[index], rows[index], models_dir, further=further[index], **known)
+
+    bundles = [write(index) for index in range(len(numbers))]
     calibrations, joined = calibrate_folds(recipe, bundles, data, report=report)
     results: list[dict[str, Any]] = []
-    for number, (one, states, seen, calibration) in enumerate(zip(recipes, weights, rows, calibrations, strict=True)):
-        bundle = write_bundle(one, states, seen, models_dir, calibration=calibration)
-        found = [evaluate(case, bundle) for case in held_out_cases(one, data)]
-        bundles[number] = write_bundle(one, states, seen, models_dir, calibration=calibration, results=found)
-        results += [{"fold": number + 1, **row} for row in found]
-        report(f"fold {number + 1}: written")
-    together: dict[str, list[Weights]] = {name: [states[name][0] for states in weights] for name in NETWORKS}
-    every = training_data(recipe, data)
-    return bundles, write_bundle(recipe, together, every, models_dir, calibration=joined, results=results, default=True)
+    for index, calibration in enumerate(calibrations):
+        bundle = write(index, calibration=calibration)
+        found = [evaluate(case, bundle) for case in held_out_cases(recipes[index], data)]
+        bundles[index] = write(index, calibration=calibration, results=found)
+        results += [{"fold": index + 1, **row} for row in found]
+        report(f"fold {index + 1}: written")
+    together: dict[NetworkName, list[Trained]] = {
+        name: [one for fold in networks for one in fold[name]] for name in NETWORKS
+    }
+    every = _training_data([*others, recipe], data)
+    return bundles, write_bundle(
+        recipe, together, every, models_dir, further=others, calibration=joined, results=results, default=True
+    )
 
 
-def _weights_of(run: Path) -> dict[str, list[Weights]]:
-    paths: dict[str, Path] = {name: run / name / "checkpoint.pt" for name in NETWORKS}
-    if missing := [str(path) for path in paths.values() if not path.is_file()]:
-        raise RecipeError(f"There is no {missing[0]}: train every fold first (`nen-imaging train ... --fold N`).")
-    return {name: [load_weights(path)] for name, path in paths.items()}
+def _require_fit(recipe: Recipe, other: Recipe) -> None:
+    """Raise RecipeError unless lesion networks of both can be averaged, and hold out the same patients."""
+    same = {
+        "folds": (recipe.folds, other.folds),
+        "held_out": (recipe.held_out, other.held_out),
+        "scaling": (recipe.scaling, other.scaling),
+        "lesion.spacing_mm": (recipe.lesion.spacing_mm, other.lesion.spacing_mm),
+    }
+    if differing := [key for key, (ours, theirs) in same.items() if ours != theirs]:
+        raise RecipeError(f"Recipes {recipe.name} and {other.name} differ in `{differing[0]}`, and cannot be joined.")
+
+
+def _networks_of(
+    recipe: Recipe, run: Path, beside: Sequence[tuple[Recipe, Path]], number: int
+) -> dict[NetworkName, list[Trained]]:
+    """The networks of one fold."""
+
+    def trained(one: Recipe, folder: Path, name: NetworkName) -> Trained:
+        path = folder / f"fold{number}" / name / "checkpoint.pt"
+        if not path.is_file():
+            raise RecipeError(f"There is no {path}: train every fold first (`nen-imaging train ... --fold N`).")
+        return Trained.of(getattr(one, name), path)
+
+    lesion = [trained(one, folder, "lesion") for one, folder in ((recipe, run), *beside)]
+    return {"liver": [trained(recipe, run, "liver")], "lesion": lesion}
+
+
+def _training_data(recipes: Sequence[Recipe], data: Path) -> list[dict[str, str]]:
+    """The rows of all recipes; what the last one says of a case counts."""
+    rows = {row["case"]: row for recipe in recipes for row in training_data(recipe, data)}
+    return sorted(rows.values(), key=lambda row: row["case"])
 
 
 def calibrate_folds(

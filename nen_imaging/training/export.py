@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from nen_imaging.segmentation.bundle import (
     INFERENCE,
     METADATA,
     Bundle,
     Inference,
+    NetworkFile,
     NetworkInference,
     register_bundle,
 )
@@ -22,8 +26,6 @@ if TYPE_CHECKING:
     import torch
 
     from nen_imaging.training.data import NetworkName
-
-Weights = Mapping[str, "torch.Tensor"]
 
 LICENCE = "CC BY-NC-SA 4.0 (research, non-commercial)"
 _LICENCE_TEXT = """Weights in this folder: Creative Commons Attribution-NonCommercial-ShareAlike 4.0 International
@@ -38,30 +40,38 @@ _INTENDED_USE = (
 )
 
 
-def load_weights(checkpoint: Path) -> dict[str, torch.Tensor]:
-    """The averaged weights of a checkpoint."""
-    import torch
+@dataclass(frozen=True)
+class Trained:
+    """A network as its recipe describes it, with the weights of a run."""
 
-    weights: dict[str, torch.Tensor] = torch.load(checkpoint, map_location="cpu", weights_only=True)["ema"]
-    return weights
+    recipe: NetworkRecipe
+    weights: Mapping[str, torch.Tensor]
+
+    @classmethod
+    def of(cls, recipe: NetworkRecipe, checkpoint: Path) -> Trained:
+        """The averaged weights of a checkpoint."""
+        import torch
+
+        return cls(recipe, torch.load(checkpoint, map_location="cpu", weights_only=True)["ema"])
 
 
 def write_bundle(
     recipe: Recipe,
-    weights: Mapping[str, Sequence[Weights]],
+    networks: Mapping[NetworkName, Sequence[Trained]],
     training_data: list[dict[str, Any]],
     models_dir: Path,
     *,
     calibration: Calibration | None = None,
     results: list[dict[str, Any]] | None = None,
+    further: Sequence[Recipe] = (),
     most_undecided_share: float = 0.5,
     default: bool = False,
 ) -> Bundle:
     """Write and register the bundle `<models_dir>/<recipe.name>`.
 
-    ``weights`` are the states of the networks `liver` and `lesion`, of each one or several, whose logits are averaged;
+    Of the networks `liver` and `lesion` there are one or several each, whose logits are averaged;
     ``training_data`` is one row per scan (see `data.training_data`), ``results`` one per scan of a held-out patient
-    (see `evaluate.evaluate`).
+    (see `evaluate.evaluate`), ``further`` are the recipes that made some of the networks beside ``recipe``.
     """
     from safetensors.torch import save_file
 
@@ -70,19 +80,19 @@ def write_bundle(
         (folder / name).mkdir(parents=True, exist_ok=True)
     for old in folder.glob("models/*.safetensors"):
         old.unlink()
-    for name, states in weights.items():
-        for file, state in zip(_weight_files(name, len(states)), states, strict=True):
-            half = {key: value.detach().cpu().half().contiguous() for key, value in state.items()}
-            save_file(half, folder / file)
+    for name, trained in networks.items():
+        for number, one in enumerate(trained, start=1):
+            half = {key: value.detach().cpu().half().contiguous() for key, value in one.weights.items()}
+            save_file(half, folder / _weight_file(name, number))
     inference = Inference(
         scaling=recipe.scaling,
-        liver=_inference_of("liver", recipe.liver, len(weights["liver"])),
-        lesion=_inference_of("lesion", recipe.lesion, len(weights["lesion"])),
+        liver=_inference_of("liver", networks["liver"]),
+        lesion=_inference_of("lesion", networks["lesion"]),
         calibration=calibration or Calibration(),
         most_undecided_share=most_undecided_share,
     )
     _write(folder / INFERENCE, inference.model_dump(mode="json"))
-    _write(folder / METADATA, _metadata(recipe, training_data, results or []))
+    _write(folder / METADATA, _metadata(recipe, further, training_data, results or []))
     (folder / "LICENSE").write_text(_LICENCE_TEXT, "utf-8")
     (folder / "docs" / "README.md").write_text(_card(recipe, training_data, results or []), "utf-8")
     return register_bundle(models_dir, folder, name=recipe.name, licence=LICENCE, default=default)
@@ -111,29 +121,39 @@ def random_bundle(models_dir: Path, seed: int = 0, *, name: str = "random", live
     recipe = Recipe(name=name, sources=[], liver=liver, lesion=lesion)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        states = {part: [build_network(getattr(recipe, part).network).state_dict()] for part in ("liver", "lesion")}
-    for (state,) in states.values():
-        bias = [key for key in state if key.endswith("bias")][-1]
-        state[bias][0] += liver_shift
-    return write_bundle(recipe, states, [], models_dir, most_undecided_share=1e9)  # they are undecided everywhere
+        networks: dict[NetworkName, list[Trained]] = {
+            "liver": [Trained(liver, build_network(liver.network).state_dict())],
+            "lesion": [Trained(lesion, build_network(lesion.network).state_dict())],
+        }
+    for (one,) in networks.values():
+        bias = [key for key in one.weights if key.endswith("bias")][-1]
+        one.weights[bias][0] += liver_shift
+    return write_bundle(recipe, networks, [], models_dir, most_undecided_share=1e9)  # they are undecided everywhere
 
 
-def _weight_files(name: str, count: int) -> list[str]:
-    return [f"models/{name}{'' if number == 1 else f'_{number}'}.safetensors" for number in range(1, count + 1)]
+def _weight_file(name: str, number: int) -> str:
+    return f"models/{name}{'' if number == 1 else f'_{number}'}.safetensors"
 
 
-def _inference_of(name: str, recipe: NetworkRecipe, count: int) -> NetworkInference:
-    first, *more = _weight_files(name, count)
+def _inference_of(name: str, trained: Sequence[Trained]) -> NetworkInference:
+    """The networks of a stage see patches that hold the patch of each of them."""
+    files = [
+        NetworkFile(network_def=one.recipe.network, weights=_weight_file(name, number))
+        for number, one in enumerate(trained, start=1)
+    ]
+    i, j, k = np.max([one.recipe.patch for one in trained], axis=0).tolist()
     return NetworkInference(
-        network_def=recipe.network,
-        weights=first,
-        more_weights=tuple(more),
-        spacing_mm=recipe.spacing_mm,
-        patch=recipe.patch,
+        network_def=files[0].network_def,
+        weights=files[0].weights,
+        further=tuple(files[1:]),
+        spacing_mm=trained[0].recipe.spacing_mm,
+        patch=(i, j, k),
     )
 
 
-def _metadata(recipe: Recipe, training_data: list[dict[str, Any]], results: list[dict[str, Any]]) -> dict[str, Any]:
+def _metadata(
+    recipe: Recipe, further: Sequence[Recipe], training_data: list[dict[str, Any]], results: list[dict[str, Any]]
+) -> dict[str, Any]:
     import monai
     import torch
 
@@ -151,6 +171,7 @@ def _metadata(recipe: Recipe, training_data: list[dict[str, Any]], results: list
         "held_out_patients": recipe.held_out,
         "results_on_held_out_patients": results,
         "recipe": recipe.model_dump(mode="json"),
+        "further_recipes": [one.model_dump(mode="json") for one in further],
     }
 
 
@@ -225,14 +246,16 @@ def export_run(
     from nen_imaging.training.digital import digital_cases, unseen
     from nen_imaging.training.evaluate import evaluate
 
-    weights: dict[str, list[Weights]] = {name: [load_weights(path)] for name, path in checkpoints.items()}
+    networks: dict[NetworkName, list[Trained]] = {
+        name: [Trained.of(getattr(recipe, name), path)] for name, path in checkpoints.items()
+    }
     rows = training_data(recipe, data)
-    bundle = write_bundle(recipe, weights, rows, models_dir, default=default)
+    bundle = write_bundle(recipe, networks, rows, models_dir, default=default)
     if not recipe.held_out:
         return bundle
     cases = list(with_synthetic(held_out_cases(recipe, data), recipe.lesions, CALIBRATION_LOADS, recipe.seed))
     digital = list(digital_cases(unseen(recipe.digital, CALIBRATION_PATIENTS), recipe.lesion.spacing_mm))
     calibration = fit(cases, digital, load_model(bundle))
-    bundle = write_bundle(recipe, weights, rows, models_dir, calibration=calibration, default=default)
+    bundle = write_bundle(recipe, networks, rows, models_dir, calibration=calibration, default=default)
     results = [evaluate(case, bundle) for case in (*cases, *digital)]
-    return write_bundle(recipe, weights, rows, models_dir, calibration=calibration, results=results, default=default)
+    return write_bundle(recipe, networks, rows, models_dir, calibration=calibration, results=results, default=default)

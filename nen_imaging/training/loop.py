@@ -112,7 +112,10 @@ class _State:
         try:
             self.network.load_state_dict(dict(weights))
         except RuntimeError as error:
-            raise RecipeError(f"The weights to begin from do not fit the recipe's network. {error}") from error
+            raise RecipeError(
+                "The weights to begin from do not fit the recipe's network: train this one without --start-from, the "
+                f"other with it (`--network`). {error}"
+            ) from error
         self.ema = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
 
     def advance(self, batch: dict[str, torch.Tensor]) -> float:

@@ -104,6 +104,7 @@ class LesionRecipe(_Part):
     rim_share: float = 0.35
     calcified_share: float = 0.04
     phase_share: float = Field(0.6, ge=0, le=1, description="share of the samples in another contrast phase")
+    fatty_share: float = Field(0.0, ge=0, le=1, description="share of these that are a fatty liver")
     wash_in_share: float = Field(
         0.15, ge=0, le=1, description="share of these whose lesions, real ones too, are bright"
     )
@@ -247,6 +248,6 @@ def _content(path: Path) -> Any:  # noqa: ANN401 - whatever the YAML holds
 
 
 def _merged(base: Any, changes: Any) -> Any:  # noqa: ANN401 - whatever the YAML holds
-    if not (isinstance(base, dict) and isinstance(changes, dict)):
-        return changes
+    if not (isinstance(base, dict) and isinstance(changes, dict)) or "_target_" in changes:
+        return changes  # arguments of one class are none of another's
     return base | {key: _merged(base.get(key), value) for key, value in changes.items()}

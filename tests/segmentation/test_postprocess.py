@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from nen_imaging.segmentation.postprocess import is_truncated, main_parts, one_organ, only_in, without_holes
+from nen_imaging.segmentation.postprocess import (
+    is_truncated,
+    main_parts,
+    one_organ,
+    only_in,
+    sure_lesions,
+    without_holes,
+)
 
 
 def ball(shape, centre, radius):
@@ -45,6 +52,15 @@ def test_what_is_far_from_the_liver_is_none():
 def test_a_lesion_counts_in_the_liver_alone():
     lesion = ball(SHAPE, (31, 20, 20), 5)
     assert np.array_equal(only_in(LIVER, probability(lesion)) >= 0.5, lesion & LIVER)
+
+
+def test_a_lesion_is_sure_somewhere_and_then_whole():
+    certain, core, speck = ball(SHAPE, (20, 20, 20), 6), ball(SHAPE, (20, 20, 20), 2), ball(SHAPE, (20, 30, 20), 3)
+    lesion = np.maximum(probability(certain | speck, 0.7), probability(core, 0.95))
+    kept = sure_lesions(lesion)
+    assert np.array_equal(kept >= 0.5, certain)
+    assert np.array_equal(kept[certain], lesion[certain]) and kept[speck].max() < 0.5
+    assert np.array_equal(sure_lesions(np.minimum(lesion, 0.3)), np.minimum(lesion, 0.3))
 
 
 def test_nothing_stays_nothing():

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from nen_imaging.segmentation.preprocess import AIR_HU
-from nen_imaging.training.augment import _cut, make_variant
+from nen_imaging.training.augment import _cut, change_phase, make_variant
 from nen_imaging.training.data import load_cases
 from nen_imaging.training.recipes import LesionRecipe
 from nen_imaging.training.samples import StepSamples
@@ -57,6 +57,29 @@ def test_the_recipe_asks_for_transplants_and_masses(case):
     beside = variant(plain(mass_share=1.0))
     assert (beside.hu != untouched.hu)[case.label.array == 0].any()
     np.testing.assert_array_equal(beside.label, case.label.array)
+
+
+def test_a_fatty_liver_is_dark_about_its_vessels(case):
+    """Vessels hold no fat; lesions, where they are few, do partly at most. What lies around the liver stays."""
+    hu, label = case.image.array.astype(np.float32), case.label.array.copy()
+    hu[15:33, 22:25, 18:21] += 70  # a vessel
+    hu[20:26, 10:16, 16:22] -= 40
+    label[20:26, 10:16, 16:22] = 2
+    vessel = (slice(17, 31), 23, 19)
+    lesion = (slice(22, 24), slice(12, 14), slice(18, 20))
+    around = np.ones(label.shape, bool)
+    around[np.s_[4:44, 3:37, 2:34]] = False
+    for seed in range(8):
+        fatty = change_phase(hu, label, np.random.default_rng(seed), LesionRecipe(fatty_share=1.0, wash_in_share=0.0))
+        darker = hu - fatty
+        parenchyma = float(np.median(darker[label == 1]))
+        assert 14 < parenchyma < 61
+        assert darker[vessel].max() < 2
+        assert -1 < darker[lesion].mean() < parenchyma + 1
+        np.testing.assert_allclose(fatty[around], hu[around], atol=0.01)
+    full = np.where(label == 1, 2, label).astype(np.uint8)  # nothing but tumour: no brighter than the parenchyma
+    darker = hu - change_phase(hu, full, np.random.default_rng(0), LesionRecipe(fatty_share=1.0, wash_in_share=0.0))
+    assert darker[lesion].mean() > 14
 
 
 def test_dice_fades_in_a_straight_line(recipe):

@@ -10,7 +10,7 @@ import yaml
 
 from nen_imaging.cli.main import main
 from nen_imaging.contract import ExitCode
-from nen_imaging.segmentation.bundle import BundleError, find_bundle, load_registry
+from nen_imaging.segmentation.bundle import BundleError, find_bundle, load_registry, read_inference
 from nen_imaging.segmentation.infer import load_model, read_weights
 from nen_imaging.training import cross_validation
 from nen_imaging.training.cross_validation import calibrate_folds, export_folds
@@ -77,6 +77,36 @@ def test_every_fold_and_then_all_of_them_joined(data, folds, tmp_path, capsys):
     assert not torch.allclose(logits[0], logits[1])
     with pytest.raises(BundleError, match="averages several lesion networks"):
         read_weights(joined, "lesion")
+
+
+def test_lesion_networks_of_another_recipe_stand_beside_those_of_each_fold(data, folds, tmp_path, capsys):
+    narrow = {**folds.lesion.network, "channels": [4, 8]}
+    lesion = folds.lesion.model_copy(update={"network": narrow, "patch": (32, 16, 16)})
+    other = folds.model_copy(update={"name": "narrow", "lesion": lesion})
+    paths = {one.name: tmp_path / f"{one.name}.yaml" for one in (folds, other)}
+    for one in (folds, other):
+        paths[one.name].write_text(yaml.safe_dump(one.model_dump(mode="json")))
+        command = ["train", str(paths[one.name]), "--data", str(data), "--out", str(tmp_path / one.name)]
+        only = [] if one is folds else ["--network", "lesion"]
+        assert [main([*command, *only, "--device", "cpu", "--fold", str(number)]) for number in (1, 2)] == [0, 0]
+    command = ["train", str(paths[folds.name]), "--data", str(data), "--out", str(tmp_path / folds.name), "--join"]
+    assert main([*command, "--beside", str(paths["narrow"])]) == 0
+    models = tmp_path / folds.name / "models"
+    first, joined = (find_bundle(name, models) for name in (f"{folds.name}_fold1", None))
+    widths = [network.network_def["channels"] for network in read_inference(joined).lesion.networks]
+    assert widths == 2 * [folds.lesion.network["channels"], [4, 8]]
+    assert len(read_inference(joined).liver.networks) == 2
+    assert read_inference(first).lesion.patch == (32, 16, 16)
+    assert [one["name"] for one in first.metadata["further_recipes"]] == ["narrow_fold1"]
+    alone = export_folds(folds, tmp_path / folds.name, data, tmp_path / "alone", report=lambda _: None)[0][0]
+    image = torch.randn(1, 3, 32, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        both, wide = (load_model(bundle).lesion(image) for bundle in (first, alone))
+        thin = load_model(first).lesion.networks[1](image)
+    torch.testing.assert_close(both, (wide + thin) / 2, rtol=1e-4, atol=1e-4)
+    paths["narrow"].write_text(yaml.safe_dump({**other.model_dump(mode="json"), "folds": [["B"], ["A"]]}))
+    assert main([*command, "--beside", str(paths["narrow"])]) == ExitCode.USAGE
+    assert "differ in `folds`" in capsys.readouterr().err
 
 
 def test_a_fold_is_calibrated_by_the_others(data, folds, monkeypatch):

@@ -94,6 +94,8 @@ def test_a_recipe_that_extends_another_holds_what_differs(recipe, tmp_path):
     (tmp_path / "most.yaml").write_text("extends: more.yaml\nname: most\nfolds: 4\n")
     assert load_recipe(tmp_path / "most.yaml").lesion == lesion
     assert (load_recipe(tmp_path / "most.yaml").name, load_recipe(tmp_path / "most.yaml").fold_count) == ("most", 4)
+    (tmp_path / "other.yaml").write_text("extends: most.yaml\nlesion: {network: {_target_: other.Network, width: 3}}\n")
+    assert load_recipe(tmp_path / "other.yaml").lesion.network == {"_target_": "other.Network", "width": 3}
     (tmp_path / "self.yaml").write_text("extends: self.yaml\n")
     with pytest.raises(RecipeError, match="extends itself"):
         load_recipe(tmp_path / "self.yaml")

@@ -46,9 +46,9 @@ def check(bundle: Bundle) -> str:
     """Raise BundleError unless the settings can be read and the weights are registered; nothing outside is called."""
     inference = read_inference(bundle)
     parts = (inference.liver, inference.lesion)
-    for weights in (name for part in parts for name in (part.weights, *part.more_weights)):
-        if weights not in bundle.files:
-            raise BundleError(f"Bundle {bundle.name}: {bundle.folder / weights} is missing.")
+    for network in (network for part in parts for network in part.networks):
+        if network.weights not in bundle.files:
+            raise BundleError(f"Bundle {bundle.name}: {bundle.folder / network.weights} is missing.")
     return ""
 
 
@@ -84,6 +84,7 @@ def _organ(view: FineView, inference: Inference) -> _Organ | None:
     if uncertainty.undecided_share(liver) > inference.most_undecided_share:
         return None
     lesion = postprocess.only_in(mask, sigmoid(calibration.lesion_logit(view.lesion_logit, mask)))
+    lesion = postprocess.sure_lesions(lesion)
     loads = uncertainty.load_spread(mask, lesion, calibration.thresholds)
     unlike = uncertainty.unlike_training(view.coarse_liver, liver, view.reference_hu)
     reasons = (Reason("image.unlike_training", unlike),) if unlike else ()
