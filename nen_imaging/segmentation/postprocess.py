@@ -15,7 +15,6 @@ PART_SHARE = (
     0.10  # a separate part this large, relative to the largest, is liver too (after resection, or cut by the field)
 )
 PART_WITHIN_MM = 50.0  # and that near to it
-SURE = 0.85  # probability that a lesion has somewhere
 CONTENT_HU = 50.0  # a slice whose values span less holds no anatomy
 
 
@@ -71,14 +70,16 @@ def only_in(liver: Mask, lesion: Floats) -> Floats:
     return np.where(liver, lesion, np.minimum(lesion, 0.49)).astype(np.float32)
 
 
-def sure_lesions(lesion: Floats) -> Floats:
-    """Probability of lesion, below one half in whatever nowhere reaches `SURE`: such specks are mostly none.
+def sure_lesions(lesion: Floats, peak: float) -> Floats:
+    """Probability of lesion, below one half in whatever nowhere reaches ``peak``: such specks are mostly none.
 
     A threshold with hysteresis: from where the network is sure, lesions reach as far as they are more likely than not.
     """
     from skimage.filters import apply_hysteresis_threshold
 
-    return np.where(apply_hysteresis_threshold(lesion, 0.5, SURE), lesion, np.minimum(lesion, 0.49)).astype(np.float32)
+    if peak <= 0.5:
+        return lesion
+    return np.where(apply_hysteresis_threshold(lesion, 0.5, peak), lesion, np.minimum(lesion, 0.49)).astype(np.float32)
 
 
 def is_truncated(liver: Mask, image: NDArray[Any], spacing_mm: NDArray[np.floating], area_mm2: float = 100.0) -> bool:

@@ -57,10 +57,11 @@ def test_a_lesion_counts_in_the_liver_alone():
 def test_a_lesion_is_sure_somewhere_and_then_whole():
     certain, core, speck = ball(SHAPE, (20, 20, 20), 6), ball(SHAPE, (20, 20, 20), 2), ball(SHAPE, (20, 30, 20), 3)
     lesion = np.maximum(probability(certain | speck, 0.7), probability(core, 0.95))
-    kept = sure_lesions(lesion)
+    kept = sure_lesions(lesion, 0.85)
     assert np.array_equal(kept >= 0.5, certain)
     assert np.array_equal(kept[certain], lesion[certain]) and kept[speck].max() < 0.5
-    assert np.array_equal(sure_lesions(np.minimum(lesion, 0.3)), np.minimum(lesion, 0.3))
+    assert np.array_equal(sure_lesions(lesion, 0.5), lesion)
+    assert np.array_equal(sure_lesions(np.minimum(lesion, 0.3), 0.85), np.minimum(lesion, 0.3))
 
 
 def test_nothing_stays_nothing():
