@@ -73,9 +73,6 @@ class Inference(Settings):
     liver: NetworkInference
     lesion: NetworkInference
     calibration: Calibration = Calibration()
-    lesion_peak: float = Field(
-        0.5, ge=0.5, lt=1, description="probability that a lesion has somewhere; at 0.5 every one does"
-    )
     most_undecided_share: float = Field(
         0.5,
         gt=0,

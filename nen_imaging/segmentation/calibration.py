@@ -1,4 +1,4 @@
-"""From the network's logits to probabilities that mean what they say: five numbers of the bundle."""
+"""From the network's logits to probabilities that mean what they say: six numbers of the bundle."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ class Calibration(BaseModel):
     lesion_shift: float = 0.0
     load_weight: float = Field(0.0, ge=0, description="of the logit of the patient's expected load in the shift")
     lesion_scale: float = Field(1.0, gt=0)
+    lesion_peak: float = Field(
+        0.5, ge=0.5, lt=1, description="probability that a lesion has somewhere; at 0.5 every one does"
+    )
     interval_logit: float = Field(
         1.1, gt=0, description="the true load lies, with 90 % probability, between those at this threshold up and down"
     )

@@ -105,13 +105,13 @@ def _read_file(path: Path) -> dict[str, torch.Tensor]:
 def _load_network(bundle: Bundle, part: NetworkInference) -> torch.nn.Module:
     import torch
 
-    from nen_imaging.segmentation.networks import MeanOfNetworks
+    from nen_imaging.segmentation.networks import MeanOfNetworks, put_weights
 
     networks = []
     for file in part.networks:
         networks.append(build_network(file.network_def))
         try:
-            networks[-1].load_state_dict(_read_file(bundle.folder / file.weights))
+            put_weights(networks[-1], _read_file(bundle.folder / file.weights))
         except RuntimeError as error:
             raise BundleError(f"Bundle {bundle.name}: {file.weights} does not fit its network_def. {error}") from error
     network = networks[0] if len(networks) == 1 else MeanOfNetworks(networks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from monai.networks.blocks import Convolution
@@ -44,3 +44,21 @@ class MeanOfNetworks(nn.Module):
         """Logits of an image, summed with 32 bits."""
         logits = [network(image).float() for network in self.networks]
         return torch.stack(logits).mean(dim=0)
+
+
+def weights_once(network: nn.Module, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A network's weights without those that it holds under a second name, as `DynUNet` does."""
+    names = _names(network)
+    return {name: value for name, value in weights.items() if name in names}
+
+
+def put_weights(network: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+    """Put weights into a network, each under all its names; RuntimeError where one is missing, foreign or misshapen."""
+    found = network.load_state_dict(dict(weights), strict=False)
+    if wrong := [*found.unexpected_keys, *sorted(_names(network) - weights.keys())]:
+        raise RuntimeError(f"{len(wrong)} weights are missing, or belong to another network, such as {wrong[0]}.")
+
+
+def _names(network: nn.Module) -> set[str]:
+    """The names of its weights, of those with several names one."""
+    return {name for named in (network.named_parameters(), network.named_buffers()) for name, _ in named}

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nen_imaging.segmentation.calibration import Calibration, expected_share, logit_of, sigmoid
 from nen_imaging.segmentation.infer import Model
+from nen_imaging.segmentation.preprocess import box_around
 from nen_imaging.segmentation.two_stage import floats, look
 from nen_imaging.segmentation.uncertainty import overlap
 from nen_imaging.training.cases import LESION, Case
@@ -22,8 +23,10 @@ from nen_imaging.volume import resample
 Floats = NDArray[np.float32]
 
 LIVER_SHIFTS = np.arange(-2.5, 1.01, 0.5)
-LESION_SHIFTS = np.round(np.arange(-2.0, 3.01, 0.1), 1)
+LESION_SHIFTS = np.arange(-2.0, 3.01, 0.25)
 LOAD_WEIGHTS = np.round(np.arange(0.0, 1.21, 0.1), 1)
+TOTAL_SHIFTS = np.arange(-4.0, 4.01, 0.5)  # at which lesions are found; between them their size is interpolated
+PEAK_LOGIT = 2.0  # that a lesion rises above the threshold somewhere: most specks that do not are none
 SCALES = (0.5, 0.6, 0.75, 0.9, 1.0, 1.2, 1.5)
 CALIBRATION_LOADS = ((60, 15), (20, 50), (45, 70), (30, 5), (8, 35))  # percent, of synthetic lesions in held-out livers
 CALIBRATION_HARDNESS = 0.5  # of synthetic lesions: what nobody could see says nothing about a threshold
@@ -36,19 +39,32 @@ _LOAD_TOLERANCE = 2.0  # points of load that weigh as much as a Dice of zero, fo
 class Voxels:
     """Lesion logits, ascending, in the voxels of the liver that was found, and which of them are truly lesion.
 
-    ``true_lesion`` and ``true_liver`` are the sizes of the true masks, in voxels.
+    ``true_lesion`` and ``true_liver`` are the sizes of the true masks, in voxels. ``found``, of shape (shifts, 2), are
+    at each of `TOTAL_SHIFTS` the size of the lesions that rise to `PEAK_LOGIT` somewhere, and of their overlap with
+    the true ones; without it every voxel counts that reaches the threshold.
     """
 
     logit: Floats
     lesion: NDArray[np.bool_]
     true_lesion: int
     true_liver: int
+    found: Floats | None = None
 
     @classmethod
-    def of(cls, logit: Floats, lesion: NDArray[np.bool_], true_lesion: int, true_liver: int) -> Voxels:
+    def of(
+        cls, logit: Floats, lesion: NDArray[np.bool_], true_lesion: int, true_liver: int, found: Floats | None = None
+    ) -> Voxels:
         """Voxels in any order."""
         order = np.argsort(logit)
-        return cls(logit[order], lesion[order], true_lesion, true_liver)
+        return cls(logit[order], lesion[order], true_lesion, true_liver, found)
+
+    def lesions_at(self, shift: float) -> tuple[float, float]:
+        """Size of what is called lesion when that is added to the logit, and of its overlap with true lesions."""
+        if self.found is None:
+            first = int(np.searchsorted(self.logit, np.float32(-shift)))
+            return self.logit.size - first, int(self.lesion_from[first])
+        size, overlapping = (float(np.interp(shift, TOTAL_SHIFTS, column)) for column in self.found.T)
+        return size, overlapping
 
     @cached_property
     def lesion_from(self) -> NDArray[np.int64]:
@@ -108,7 +124,8 @@ def fit_lesions(cases: Sequence[Voxels]) -> Calibration:
     shift, weight = min(product(LESION_SHIFTS.tolist(), LOAD_WEIGHTS.tolist()), key=lambda pair: cost(*pair))
     candidates = [Calibration(lesion_shift=shift, load_weight=weight, lesion_scale=scale) for scale in SCALES]
     likeliest = min(candidates, key=lambda one: float(np.mean([_surprise(case, one) for case in cases])))
-    return likeliest.model_copy(update={"interval_logit": _interval(cases, likeliest)})
+    peak = round(float(sigmoid(np.array(PEAK_LOGIT * likeliest.lesion_scale))), 2)
+    return likeliest.model_copy(update={"interval_logit": _interval(cases, likeliest), "lesion_peak": peak})
 
 
 def _interval(cases: Sequence[Voxels], calibration: Calibration, level: float = 0.9) -> float:
@@ -152,13 +169,29 @@ def voxels_of(case: Case, model: Model, liver_shift: float, device: str = "cpu")
         return None
     true = resample(case.label, view.grid.shape, view.grid.affine, nearest=True).array
     lesion = np.equal(true, LESION)
-    return Voxels.of(view.lesion_logit[liver], lesion[liver], int(lesion.sum()), int(np.greater(true, 0).sum()))
+    return Voxels.of(
+        view.lesion_logit[liver],
+        lesion[liver],
+        int(lesion.sum()),
+        int(np.greater(true, 0).sum()),
+        _found(view.lesion_logit, liver, lesion),
+    )
+
+
+def _found(logit: Floats, liver: NDArray[np.bool_], lesion: NDArray[np.bool_]) -> Floats:
+    """See `Voxels.found`; all three are images."""
+    from skimage.filters import apply_hysteresis_threshold
+
+    start, stop = box_around(liver, np.zeros(3, int))
+    box = tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True))
+    inside, lesion = np.where(liver[box], logit[box], -np.inf), lesion[box]
+    masks = (apply_hysteresis_threshold(inside, -shift, PEAK_LOGIT - shift) for shift in TOTAL_SHIFTS)
+    return np.array([[int(mask.sum()), int((mask & lesion).sum())] for mask in masks], np.float32)
 
 
 def _cost(case: Voxels, shift: float) -> float:
     """Each term at most 1: a liver that took in what is none, half of it called lesion, would outweigh the others."""
-    first = int(np.searchsorted(case.logit, np.float32(-shift)))
-    size, overlapping = case.logit.size - first, int(case.lesion_from[first])
+    size, overlapping = case.lesions_at(shift)
     lost = 1.0 - 2.0 * overlapping / max(1, size + case.true_lesion) if case.true_lesion else 0.0
     load, true_load = 100.0 * size / case.logit.size, 100.0 * case.true_lesion / max(1, case.true_liver)
     return lost + min(1.0, abs(load - true_load) / (_LOAD_TOLERANCE + true_load))

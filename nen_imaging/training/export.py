@@ -75,6 +75,9 @@ def write_bundle(
     """
     from safetensors.torch import save_file
 
+    from nen_imaging.segmentation.infer import build_network
+    from nen_imaging.segmentation.networks import weights_once
+
     folder = models_dir / recipe.name
     for name in ("configs", "models", "docs"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -82,7 +85,8 @@ def write_bundle(
         old.unlink()
     for name, trained in networks.items():
         for number, one in enumerate(trained, start=1):
-            half = {key: value.detach().cpu().half().contiguous() for key, value in one.weights.items()}
+            once = weights_once(build_network(one.recipe.network), one.weights)
+            half = {key: value.detach().cpu().half().contiguous() for key, value in once.items()}
             save_file(half, folder / _weight_file(name, number))
     inference = Inference(
         scaling=recipe.scaling,
@@ -220,7 +224,7 @@ def _results(results: list[dict[str, Any]]) -> list[str]:
         return ["None yet: do not use this bundle for anything but tests."]
     columns = list(results[0])
     return [
-        "They chose the calibration (five numbers) and steered the recipe (`training-log.md`), so these are "
+        "They chose the calibration (six numbers) and steered the recipe (`training-log.md`), so these are "
         "optimistic; few scans, no claim of accuracy.",
         "",
         "| " + " | ".join(columns) + " |",

@@ -109,8 +109,10 @@ class _State:
         self.learning_rate = 0.0
 
     def begin_from(self, weights: Mapping[str, torch.Tensor]) -> None:
+        from nen_imaging.segmentation.networks import put_weights
+
         try:
-            self.network.load_state_dict(dict(weights))
+            put_weights(self.network, weights)
         except RuntimeError as error:
             raise RecipeError(
                 "The weights to begin from do not fit the recipe's network: train this one without --start-from, the "

@@ -84,7 +84,7 @@ def _organ(view: FineView, inference: Inference) -> _Organ | None:
     if uncertainty.undecided_share(liver) > inference.most_undecided_share:
         return None
     lesion = postprocess.only_in(mask, sigmoid(calibration.lesion_logit(view.lesion_logit, mask)))
-    lesion = postprocess.sure_lesions(lesion, inference.lesion_peak)
+    lesion = postprocess.sure_lesions(lesion, calibration.lesion_peak)
     loads = uncertainty.load_spread(mask, lesion, calibration.thresholds)
     unlike = uncertainty.unlike_training(view.coarse_liver, liver, view.reference_hu)
     reasons = (Reason("image.unlike_training", unlike),) if unlike else ()
