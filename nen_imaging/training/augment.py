@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import torch
 
 LIVER_WEIGHT = 3.0  # added to the weight of the lesion target inside the liver
-_VESSEL_HU = 18.0  # brighter than the parenchyma by more, in an image smoothed by a voxel: a vessel
 UNLABELLED_WEIGHT = 0.3  # share of it that is left in a liver whose lesions were never labelled; of synthetic ones too
+_VESSEL_HU = 18.0  # brighter than the parenchyma by more, in an image smoothed by a voxel: a vessel
 
 
 @dataclass(frozen=True)
