@@ -240,14 +240,27 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
+def laid_over(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a config with overrides of single keys; a section without keys counts as an empty one.
+
+    What is no section although keys are laid over it stays, for the check that names it.
+    """
+    together: dict[str, Any] = {name: {} if value is None else value for name, value in content.items()}
+    for name, values in overrides.items():
+        before = together.get(name, {})
+        if not isinstance(values, Mapping):
+            together[name] = {} if values is None else values
+        elif isinstance(before, Mapping):
+            together[name] = {**before, **values}
+    return together
+
+
 def load_config(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Config:
     """Read a config file (None: all defaults), then lay overrides of single keys over it.
 
     Raises ConfigError, naming the key, what it holds and what is allowed.
     """
-    content = read_yaml(path) if path else {}
-    for section, values in (overrides or {}).items():
-        content[section] = {**(content.get(section) or {}), **values} if isinstance(values, Mapping) else values
+    content = laid_over(read_yaml(path) if path else {}, overrides or {})
     try:
         return Config.model_validate(content)
     except ValidationError as error:

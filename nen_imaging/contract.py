@@ -107,7 +107,6 @@ REASONS: dict[str, ReasonKind] = {
     "pet.factor_missing": _refuses("Export the PET with Philips' private factors (7053,1000) or (7053,1009)."),
     "pet.correction_unknown": _refuses("Name the tag in `corrections.csv` by keyword, or as (gggg,eeee)."),
     "pet.height_missing": _refuses("Give (0010,1020) PatientSize in m in `corrections.csv`."),
-    "pet.sex_missing": _refuses("Give (0010,0040) PatientSex as M or F in `corrections.csv`."),
     "pet.inconsistent": _refuses("Slices disagree in units, dose, weight or times. Export one acquisition alone."),
     "pet.value_converted": _warns("A value stood in another unit than DICOM asks; see `pet.json`."),
     "pet.half_life_unusual": _warns("The half life differs from that of the nuclide; check the header."),
@@ -143,6 +142,9 @@ REASONS: dict[str, ReasonKind] = {
     # reader
     "reader.mask_elsewhere": _refuses("Draw the mask on the CT that is measured, or take it out of `masks.csv`."),
     "reader.mask_regridded": _warns("Draw on the CT that is measured where single voxels matter."),
+    "reader.lesion_unknown": _warns(
+        "Look the number up in `measure/lesions.csv` and correct it in `readings.csv` or `links.csv`."
+    ),
     "reader.mask": _warns("A reader's mask replaces the network's; both loads are shown."),
     "region.unreadable": _refuses("Export the region again as RTSTRUCT, DICOM SEG or NIfTI, on several slices."),
     # validation

@@ -62,8 +62,8 @@ class PartialDate:
 
     @property
     def month(self) -> tuple[int, int]:
-        """Year and month as shown; January of a year alone."""
-        return int(self.text[:4]), int(self.text[5:7] or 1)
+        """Year and month as shown; month 0 of a year alone, which is no staging's month."""
+        return int(self.text[:4]), int(self.text[5:7] or 0)
 
     @property
     def middle(self) -> date:

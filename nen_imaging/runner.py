@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nen_imaging.config import ConfigError, read_yaml
+from nen_imaging.config import ConfigError, laid_over, read_yaml
 from nen_imaging.contract import ExitCode, Results
 from nen_imaging.shipped import shipped
 from nen_imaging.stage import StageError
@@ -42,9 +42,9 @@ class RunRequest:
 
     def settings(self) -> dict[str, Any]:
         """The settings as Snakemake's config has them."""
-        settings = read_yaml(self.config) if self.config else {}
-        if self.model:
-            settings["segment"] = {**settings.get("segment", {}), "model": self.model}
+        settings = laid_over(
+            read_yaml(self.config) if self.config else {}, {"segment": {"model": self.model}} if self.model else {}
+        )
         named = {"study": self.study, "results": self.results.root, "timeline": self.timeline, "device": self.device}
         given = {key: str(value) for key, value in named.items() if value is not None}
         return settings | given | ({"only": "failed"} if self.only_failed else {}) | {"verify": self.verify}

@@ -23,6 +23,20 @@ def test_override_of_one_key_leaves_its_neighbours(tmp_path: Path) -> None:
     assert config.uptake == Config().uptake
 
 
+def test_an_empty_section_holds_the_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("segment:\n  # model: other\nreport:\n", "utf-8")
+    assert load_config(file) == Config()
+    assert load_config(file, {"segment": {"model": "mine"}}).segment.model == "mine"
+
+
+def test_keys_are_not_laid_over_what_is_no_section(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("segment: other\n", "utf-8")
+    with pytest.raises(ConfigError, match=r"segment .* is 'other'"):
+        load_config(file, {"segment": {"model": "mine"}})
+
+
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
@@ -31,6 +45,7 @@ def test_override_of_one_key_leaves_its_neighbours(tmp_path: Path) -> None:
         ({"report": {"maximum_targets": 0}}, r"report\.maximum_targets .* is 0: .* greater than or equal to 1"),
         ({"uptake": {"threshold_rule": "half"}}, r"uptake\.threshold_rule .* 'half'"),
         ({"measure": 3}, r"measure .* is 3"),
+        ({"measure": "fine"}, r"measure .* is 'fine'"),
     ],
 )
 def test_wrong_keys_and_values_are_refused_by_name(overrides: dict, said: str) -> None:

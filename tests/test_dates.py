@@ -53,7 +53,7 @@ def test_a_moved_month_is_shown_by_its_middle():
     assert month.text == month.shown("day") == "2016-06"
     assert month.shown("month") == "06/2016"
     assert month.month == (2016, 6)
-    assert PartialDate.parse("2016").month == (2016, 1)
+    assert PartialDate.parse("2016").month == (2016, 0)
 
 
 @pytest.mark.parametrize("text", ["", "soon", "2016-13", "2016-02-30/2016-03-01"])

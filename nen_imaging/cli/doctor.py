@@ -64,7 +64,8 @@ def _key() -> tuple[str, bool, str]:
     if not path.exists():
         return "key", True, f"{path} will be made at first use"
     mode = path.stat().st_mode & 0o777
-    return "key", mode == 0o600, f"{path}" + ("" if mode == 0o600 else f" has mode {mode:o}: run chmod 600 on it")
+    private = not mode & 0o077
+    return "key", private, f"{path}" + ("" if private else f" has mode {mode:o}: run chmod 600 on it")
 
 
 def _disk(folder: Path) -> tuple[str, bool, str]:

@@ -12,7 +12,7 @@ from nen_imaging.dicom.index import IndexSummary
 
 def print_summary(summary: IndexSummary, results: Results, notes: list[str]) -> None:
     """Stagings, what was skipped and quarantined, and where the whole tables lie."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)  # a path or a key may hold brackets
     table = Table("patient", "staging", "state", "CT", "PET", "notes")
     for row in summary.stagings:
         table.add_row(*(row[name] for name in ("patient", "staging", "state", "has_ct", "has_pet", "notes")))
@@ -23,7 +23,7 @@ def print_summary(summary: IndexSummary, results: Results, notes: list[str]) -> 
         console.print(f"{count} files quarantined: {code}. {REASONS[code].remedy}")
     for note in notes:
         console.print(note)
-    console.print(f"Every series with its score and reason: {results.series_table}")
+    console.print(f"Every series with its score and reason: {results.series_table}", soft_wrap=True)
 
 
 def print_paths(results: Results) -> None:

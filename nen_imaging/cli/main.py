@@ -57,7 +57,8 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from nen_imaging.stage import StageError
     from nen_imaging.timeline import TimelineError
 
-    return ConfigError, StageError, BundleError, TimelineError, PrivacyError, PacsFileError
+    paths = FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError  # their message names the path
+    return ConfigError, StageError, BundleError, TimelineError, PrivacyError, PacsFileError, *paths
 
 
 def _module(verb: str) -> ModuleType:

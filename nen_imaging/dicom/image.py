@@ -44,7 +44,7 @@ def read_image(path: Path, *, spacing_tolerance_mm: float = 0.1, resample_uneven
         ``image.unreadable``, ``image.several_patients``, ``image.missing``, ``ct.none``, ``ct.localizer``,
         ``ct.not_hu`` and whatever `series.read_ct` refuses.
     """
-    if path.name.endswith((".nii", ".nii.gz")):
+    if path.name.lower().endswith((".nii", ".nii.gz")):
         return _from_nifti(path)
     found = list_series(path)
     chosen = _choose(found)

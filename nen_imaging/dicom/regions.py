@@ -25,7 +25,7 @@ def read_region(path: Path, name: str) -> Volume:
         ``region.unreadable`` and whatever the file's kind is refused for; the text quotes no region's name, since
         a person typed them.
     """
-    if path.name.endswith((".nii", ".nii.gz")):
+    if path.name.lower().endswith((".nii", ".nii.gz")):
         try:
             volume = read_nifti(path)
         except (OSError, EOFError, ValueError, ImageFileError) as error:

@@ -79,11 +79,14 @@ def _of_patient(patient: str, series: list[Series], known: Iterable[str], window
     days = anchors(ct_dates, known, window_days)
     stagings: dict[str, Staging] = {}
 
-    def join(one: Series, name: str | None) -> None:
-        if name is not None:
-            staging = stagings.setdefault(name, Staging(patient, name))
-            (staging.ct if one.kind == SeriesKind.CT else staging.pet).append(one)
+    def join(members: Iterable[Series], anchored: list[str]) -> None:
+        for one in sorted(members, key=lambda one: (one.date, one.key)):
+            name = nearest_anchor(one.date, anchored, window_days) if one.date else undated_name(one.study)
+            if name is not None:
+                staging = stagings.setdefault(name, Staging(patient, name))
+                (staging.ct if one.kind == SeriesKind.CT else staging.pet).append(one)
 
-    for one in sorted(series, key=lambda one: (one.date, one.key)):
-        join(one, nearest_anchor(one.date, days, window_days) if one.date else undated_name(one.study))
+    join((one for one in series if one.kind == SeriesKind.CT), days)
+    with_ct = [day for day in days if day in stagings]  # an anchor whose CT left the study keeps no PET from another
+    join((one for one in series if one.kind != SeriesKind.CT), with_ct)
     return [stagings[name] for name in sorted(stagings) if stagings[name].ct]

@@ -55,7 +55,6 @@ class Rule:
     unit: str
     progression_percent: float
     progression_absolute: float
-    absolute_unit: str
     response_percent: float
 
     def progression_from(self, nadir: float) -> float:
@@ -71,11 +70,10 @@ def rules(thresholds: Thresholds) -> dict[str, Rule]:
     """The criteria by name."""
     t = thresholds
     found = (
-        Rule("load", "load", "%", t.load_progression_percent, t.load_progression_points, "points",
-             t.load_response_percent),
-        Rule("hepatic RECIST", "sum of diameters", "mm", t.recist_progression_percent, t.recist_progression_mm, "mm",
+        Rule("load", "load", "%", t.load_progression_percent, t.load_progression_points, t.load_response_percent),
+        Rule("hepatic RECIST", "sum of diameters", "mm", t.recist_progression_percent, t.recist_progression_mm,
              t.recist_response_percent),
-        Rule("volumetric", "lesion volume", "ml", t.volumetric_progression_percent, 0.0, "ml",
+        Rule("volumetric", "lesion volume", "ml", t.volumetric_progression_percent, 0.0,
              t.volumetric_response_percent),
     )  # fmt: skip
     return {rule.criterion: rule for rule in found}

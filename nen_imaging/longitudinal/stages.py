@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nen_imaging.longitudinal.follow import FollowedPatient, ScannedStaging
     from nen_imaging.longitudinal.graph import ReaderLink
 
-VERSION = 4
+VERSION = 5
 
 
 def _follow(call: StageCall) -> Outcome:
@@ -33,7 +33,8 @@ def _follow(call: StageCall) -> Outcome:
     usable, reasons = _usable(call)
     links = json.loads(call.input("links.json").read_text("utf-8"))["links"]
     scans = (_read(staging, ct, measure) for staging, (ct, measure) in usable.items())
-    patient = follow_patient(scans, registration, limits, [_link(row) for row in links])
+    reader_links = [_link(row) for row in links]
+    patient = follow_patient(scans, registration, limits, reader_links)
     _write(call.folder, patient)
     untrusted = [
         Reason("registration.untrusted", f"{staging}: {found.reason}.")
@@ -41,7 +42,16 @@ def _follow(call: StageCall) -> Outcome:
         if not found.trusted
     ]
     facts = {"followed": list(usable), "reference": next(iter(usable), None)}
-    return Outcome(reasons + untrusted, facts)
+    return Outcome(reasons + untrusted + _unused(reader_links, patient), facts)
+
+
+def _unused(links: Sequence[ReaderLink], patient: FollowedPatient) -> list[Reason]:
+    """That a reader's link hits nothing: numbers are those of one segmentation, and another network counts anew."""
+    missing = {end for link in links for end in (link.earlier, link.later)} - patient.lesions.keys()
+    return [
+        Reason("reader.lesion_unknown", f"A link names lesion {lesion} of {staging}, which is not followed.")
+        for staging, lesion in sorted(missing)
+    ]
 
 
 def _usable(call: StageCall) -> tuple[dict[str, tuple[Path, Path]], list[Reason]]:
@@ -76,11 +86,10 @@ def _read(staging: str, ct: Path, measure: Path) -> ScannedStaging:
 
 
 def _link(row: Mapping[str, str]) -> ReaderLink:
+    """A row of links.csv; lesions that were written the other way round are put in order of time."""
     from nen_imaging.longitudinal.graph import ReaderLink
 
-    earlier, later = (
-        (row[f"{when}_staging"], int(row[f"{when}_lesion"])) for when in ("earlier", "later")
-    )  # fmt: skip
+    earlier, later = sorted((row[f"{when}_staging"], int(row[f"{when}_lesion"])) for when in ("earlier", "later"))
     return ReaderLink(earlier, later, same=row["relation"] == "same")
 
 

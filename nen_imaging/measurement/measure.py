@@ -88,6 +88,7 @@ def measure_liver(
     volume_ml = float(np.count_nonzero(labels.array)) * labels.voxel_volume_ml
     phase = measure_phase(ct, lesions.labels)
     reasons = _reasons(cut, volume_ml, options, by_reader=by_reader) + unlike_header(phase, named_phase)
+    reasons += _unknown_lesions(set(benign) - {row["lesion"] for row in rows}, len(rows))
     flags = {reason.code for reason in reasons} | (set() if by_reader else set(network.flags))
     source = _source(lesions, None if by_reader else network)
     load = source.load(left_out, flags)
@@ -152,3 +153,11 @@ def _reasons(cut: list[str], volume_ml: float, options: Mapping[str, Any], *, by
     if by_reader:
         reasons.append(Reason("reader.mask", "A reader's mask was measured in place of the network's."))
     return reasons
+
+
+def _unknown_lesions(unknown: Collection[int], count: int) -> list[Reason]:
+    """That a reading hits nothing: numbers are those of one segmentation, and another network counts anew."""
+    if not unknown:
+        return []
+    text = f"Read as benign: {', '.join(map(str, sorted(unknown)))}; this staging has {count} lesions."
+    return [Reason("reader.lesion_unknown", text)]

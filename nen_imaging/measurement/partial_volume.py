@@ -20,6 +20,7 @@ from nen_imaging.volume import Volume
 
 METHOD = "geometric transfer matrix: lesions, healthy liver and surroundings, each even, blurred by a Gaussian"
 _REACH_FWHM = 1.5
+_MOSTLY_OUTSIDE = 0.5
 _ROUNDS = 50
 _CLOSE = 1e-5  # of the PET's maximum
 _MOSTLY_INSIDE = 0.5
@@ -59,11 +60,13 @@ def correct_partial_volume(
     """Corrected SUV of every lesion that fills at least one voxel by half.
 
     ``liver`` (with its lesions) and ``lesions`` (number, mask) are masks on grids of their own. Just outside the liver
-    the PET is taken as it is 1.5 x FWHM from its edge.
+    the PET is first taken as it is 1.5 x FWHM from its edge, and then, for good, as what it shows there less what the
+    liver spills: a wall of stomach or bowel is thinner than that.
     """
     values = np.asarray(suv.array, np.float32)
     share, spread = share_inside(liver, suv), spread_inside(liver, suv, fwhm_mm=fwhm_mm)
-    model = _surroundings(values, share, suv, _REACH_FWHM * fwhm_mm) * (1 - spread)
+    outside = 1 - spread
+    surroundings = _far_surroundings(values, share, suv, _REACH_FWHM * fwhm_mm)
     regions = {}
     for number, mask in lesions:
         region = _Region.of(share_inside(mask, suv), spread_inside(mask, suv, fwhm_mm=fwhm_mm))
@@ -72,7 +75,11 @@ def correct_partial_volume(
             share[region.box] -= region.share
             spread[region.box] -= region.spread
     healthy = _Region.of(np.clip(share, 0, 1), np.clip(spread, 0, 1))
-    means = _solved([*regions.values(), *([healthy] if healthy else [])], values, model)
+    solved = [*regions.values(), *([healthy] if healthy else [])]
+    model = surroundings * outside
+    _solved(solved, values, model)
+    model = _near_surroundings(surroundings, values - model, outside, suv) * outside
+    means = _solved(solved, values, model)
     residual = values - model
     return {
         number: Corrected(mean, _peak(region, residual[region.box] + mean * region.spread, suv))
@@ -81,14 +88,30 @@ def correct_partial_volume(
     }
 
 
-def _surroundings(values: Floats, liver: Shares, suv: Volume, away_mm: float) -> Floats:
+def _far_surroundings(values: Floats, liver: Shares, suv: Volume, away_mm: float) -> Floats:
     """The PET outside the liver; near its edge that of the nearest place beyond the blur, where this is less."""
     distance_mm = ndimage.distance_transform_edt(liver <= 0, sampling=suv.spacing_mm)
     far = distance_mm > away_mm
     if not far.any():
         return values
-    nearest = ndimage.distance_transform_edt(~far, sampling=suv.spacing_mm, return_distances=False, return_indices=True)
-    return np.minimum(values, values[tuple(nearest)])
+    return np.minimum(values, _of_nearest(values, far, suv))
+
+
+def _near_surroundings(surroundings: Floats, residual: Floats, outside: Floats, suv: Volume) -> Floats:
+    """The surroundings that leave no residual where they make up half of the blur or more; elsewhere of the nearest."""
+    seen = outside >= _MOSTLY_OUTSIDE
+    if not seen.any():
+        return surroundings
+    explained = surroundings + residual / np.maximum(outside, np.float32(_MOSTLY_OUTSIDE))
+    return _of_nearest(np.maximum(explained, 0), seen, suv)
+
+
+def _of_nearest(values: Floats, known: NDArray[np.bool_], suv: Volume) -> Floats:
+    """Each voxel's value, or that of the nearest voxel where it is known."""
+    nearest = ndimage.distance_transform_edt(
+        ~known, sampling=suv.spacing_mm, return_distances=False, return_indices=True
+    )
+    return np.asarray(values[tuple(nearest)])
 
 
 def _solved(regions: list[_Region], values: Floats, model: Floats) -> list[float]:

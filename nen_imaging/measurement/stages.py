@@ -74,5 +74,5 @@ def _low_dose_ct(call: StageCall) -> Volume | None:
     return read_nifti(call.input("low_dose_ct") / "ct.nii.gz")
 
 
-MEASURE = Stage("measure", 3, _measure)
-UPTAKE = Stage("uptake", 8, _uptake, tolerates=frozenset({"low_dose_ct"}))
+MEASURE = Stage("measure", 4, _measure)
+UPTAKE = Stage("uptake", 9, _uptake, tolerates=frozenset({"low_dose_ct"}))

@@ -21,7 +21,7 @@ from nen_imaging.contract import (
     StagingState,
     State,
 )
-from nen_imaging.report.response import shown_responses, with_reader
+from nen_imaging.report.response import is_by_reader, shown_responses, with_reader
 from nen_imaging.report.staging import StagingResult, read_staging
 from nen_imaging.stage import StageError, StageRecord, read_record, reasons_of
 from nen_imaging.tables import read_table, write_table, write_text
@@ -139,7 +139,7 @@ def _cohort_row(results: Results, patient: str, staging: StagingResult, response
         "state": str(measure.state) if measure else FAILED,
         **{name: "" if load.get(name) is None else round(load[name], 2) for name in numbers},
         "ssr_status": totals.get("ssr_status", "NE" if staging.has_pet else ""),
-        "response": response.get("response", "") if staging.load else "NE",
+        "response": response.get("response", "") if staging.load or is_by_reader(response) else "NE",
         "response_basis": response.get("criterion", ""),
         "flags": " ".join(reason.code for reason in staging.refusals + staging.pet_refusals + staging.warnings),
         "report": f"../{_relative(results, report)}" if report.is_file() else "",

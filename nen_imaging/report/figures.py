@@ -138,7 +138,11 @@ def _bounds(points: Sequence[tuple[PartialDate, Mapping[str, Any]]], end: str) -
 
 
 def _draw_markers(axes: Axes, markers: Mapping[str, Sequence[MarkerValue]], timeline: Mapping[str, Any]) -> None:
-    limits = {_marker_name(row): _number(row.get("upper_limit_of_normal", "")) for row in timeline.get("markers", ())}
+    limits = {
+        _marker_name(row): limit
+        for row in timeline.get("markers", ())
+        if (limit := _number(row.get("upper_limit_of_normal", "")))
+    }
     for number, (name, points) in enumerate(markers.items()):
         colour = _COLOURS[number % len(_COLOURS)]
         axes.plot([_day(p.when.middle) for p in points], [p.value for p in points], color=colour, linewidth=0.8)

@@ -49,6 +49,11 @@ def with_reader(
     return together
 
 
+def is_by_reader(row: Mapping[str, str] | None) -> bool:
+    """Whether `with_reader` laid a reader's response over this row."""
+    return "computed" in (row or {})
+
+
 def is_borderline(row: Mapping[str, str]) -> bool:
     """Whether the interval of a value crosses the threshold, so that another class would do as well."""
     return str(row.get("borderline", "")).lower() in ("yes", "true", "1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from nen_imaging.contract import Reason
-from nen_imaging.report.response import is_borderline
+from nen_imaging.report.response import is_borderline, is_by_reader
 from nen_imaging.report.staging import StagingResult
 
 RESPONSE_WORDS = {
@@ -26,14 +26,14 @@ def staging_sentence(
     Parameters
     ----------
     staging
-        The numbers; without a load the sentence says why, and what to do.
+        The numbers; without a load the sentence says why, and what to do, and a reader's response alone.
     response
         The row of response.csv that the table shows; None where none was judged.
     findings
         A reader's findings of that time.
     """
     parts = [f"Not evaluable (NE): {_because(staging.refusals)}"] if staging.load is None else []
-    if staging.load is not None:
+    if staging.load is not None or is_by_reader(response):
         parts += [_response_part(response), load_part(staging)]
     parts += [ssr_part(staging), *map(region_part, staging.regions), *map(finding_part, findings)]
     return " ".join(part for part in parts if part)
@@ -61,7 +61,8 @@ def ssr_part(staging: StagingResult) -> str:
     totals = staging.organs.get("totals", {})
     status = totals.get("ssr_status", "not evaluable")
     if status == "not evaluable":
-        return "SSR status of liver metastases not evaluable."
+        has_none = (staging.load or {}).get("lesions") == 0
+        return "" if has_none else "SSR status of liver metastases not evaluable."
     share = totals.get("ssr_negative_share_percent")
     detail = f" ({share:.0f} % of the load SSR-negative)" if status == "mixed" and share is not None else ""
     if status == "iso":
@@ -103,9 +104,8 @@ def _response_part(response: Mapping[str, str] | None) -> str:
     code = (response or {}).get("response", "")
     if code in RESPONSE_WORDS:
         borderline = " (borderline)" if is_borderline(response or {}) else ""
-        reader = (
-            f" (by a reader; computed {response['computed'] or 'none'})" if response and "computed" in response else ""
-        )
+        by_reader = response if response and is_by_reader(response) else None
+        reader = f" (by a reader; computed {by_reader['computed'] or 'none'})" if by_reader else ""
         return f"Hepatic {RESPONSE_WORDS[code]}{borderline}{reader}."
     if code == _BASELINE:
         return "Baseline."

@@ -13,6 +13,7 @@ from datetime import date
 from typing import Any
 
 from nen_imaging.dates import PartialDate
+from nen_imaging.report.response import is_by_reader
 from nen_imaging.report.sentence import capitalised, finding_part, staging_sentence
 from nen_imaging.report.staging import StagingResult
 from nen_imaging.report.therapy import Therapy, therapies_of
@@ -120,7 +121,7 @@ def _month_of_staging(row: _Row) -> tuple[int, int] | None:
 def _finished(row: _Row, responses: Mapping[str, Mapping[str, str]], date_format: str) -> TableRow:
     staging, response = row.staging, responses.get(row.staging.name) if row.staging else None
     load = (staging.load if staging else None) or {}
-    refusals = staging.refusals if staging and staging.load is None else None
+    refusals = staging.refusals if staging and staging.load is None and not is_by_reader(response) else None
     return TableRow(
         date=_shown_date(row, date_format),
         year=str(row.start.first.year) if row.start else "",

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from nen_imaging.timeline.tables import CORRECTABLE, DATE_TAG, PATIENT, TABLES, Column
+from nen_imaging.timeline.tables import CORRECTABLE, DATE_TAG, PATIENT, RESPONSES, TABLES, Column
 
 NIFTI = (".nii", ".nii.gz")
 _DICOM = (".dcm", ".seg")  # DICOM SEG; a reader's volume of interest may be RTSTRUCT as well
@@ -170,5 +170,8 @@ def _check_row(row: TimelineRow) -> None:
             raise row.error(f"the end {cells['end']} lies before the start {cells['start']}", "end")
     if row.table == "readings" and cells["reading"] in ("benign", "treated") and not cells["lesion"]:
         raise row.error(f"a reading {cells['reading']} needs the number of its lesion", "lesion")
-    if row.table == "readings" and cells["reading"] == "response" and not cells["value"]:
-        raise row.error("a response needs its value, as CR, PR, SD, PD or NE", "value")
+    if row.table == "readings" and cells["reading"] == "response":
+        if not cells["value"]:
+            raise row.error("a response needs its value, as CR, PR, SD, PD or NE", "value")
+        if cells["value"] not in RESPONSES:
+            raise row.error(f"found {cells['value']!r}; allowed: {', '.join(RESPONSES)}", "value")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -84,14 +85,17 @@ def _positive(cell: str) -> str:
     return cell
 
 
+_MOMENT = re.compile(r"\d{4}-?\d{2}-?\d{2}[T ]?\d{2}:?\d{2}(:?\d{2}(\.\d+)?)?")  # seconds may be left out
+
+
 def _date_time(cell: str) -> str:
-    """DICOM's DT, as 20160714101500, or ISO 8601."""
+    """DICOM's DT, as 20160714101500, or ISO 8601; one digit too few would be read as another time, or as none."""
     digits = re.sub(r"[-T: ]", "", cell)
-    try:
-        datetime.strptime(digits.partition(".")[0], "%Y%m%d%H%M%S")
-    except ValueError:
-        raise ValueError("allowed: a date and time, as 2016-07-14T10:15:00") from None
-    return digits
+    if _MOMENT.fullmatch(cell):
+        with contextlib.suppress(ValueError):
+            datetime.strptime(digits.partition(".")[0].ljust(len("20160714101500"), "0"), "%Y%m%d%H%M%S")
+            return digits
+    raise ValueError("allowed: a date and time, as 2016-07-14T10:15:00")
 
 
 def full_date(cell: str) -> str:
@@ -123,6 +127,9 @@ def correctable_tag(cell: str) -> str:
             return keyword
     raise ValueError(f"allowed: {', '.join(CORRECTABLE)}")
 
+
+RESPONSES = ("CR", "PR", "SD", "PD", "NE")
+"""The values of a reading `response`."""
 
 PATIENT = Column("patient", text)
 _STAGING = Column("staging", staging, required=True)

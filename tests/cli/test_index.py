@@ -87,6 +87,18 @@ def test_a_key_inside_study_or_results_is_refused(verb, tmp_path, monkeypatch, i
     assert not (tmp_path / inside / "key").exists()
 
 
+def test_results_that_are_no_folder_are_a_message(verb):
+    verb.results.root.write_text("a file")
+    code, printed = verb.run()
+    assert code == 2
+    assert printed.startswith("nen-imaging: ") and str(verb.results.root) in printed
+
+
+def test_paths_are_printed_as_they_are(verb):
+    verb.results = Results(verb.results.root / "results [final]")
+    assert str(verb.results.series_table) in verb.run()[1]
+
+
 def test_an_empty_study_is_refused(verb):
     for file in verb.study.iterdir():
         file.unlink()

@@ -47,7 +47,9 @@ def test_a_folder_its_archives_and_a_nifti_give_the_same_image(folder, tmp_path)
         for file in folder.rglob("*"):
             zipped.write(file, file.relative_to(folder))
     write_nifti(tmp_path / "ct.nii.gz", expected.volume)
-    for name in ("study.tar.gz", "study.zip", "ct.nii.gz"):
+    write_nifti(tmp_path / "other.nii.gz", expected.volume)
+    (tmp_path / "other.nii.gz").rename(tmp_path / "CT.NII.GZ")
+    for name in ("study.tar.gz", "study.zip", "ct.nii.gz", "CT.NII.GZ"):
         image = read_image(tmp_path / name)
         require_same_grid(image.volume, expected.volume, tolerance_mm=1e-4)
         np.testing.assert_array_equal(image.volume.array, expected.volume.array, err_msg=name)

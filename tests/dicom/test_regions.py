@@ -33,6 +33,8 @@ def test_nifti_and_rtstruct_of_one_region_have_one_place_and_volume(tmp_path):
     write_rtstruct(tmp_path / "drawn.dcm", mask, files, "primary", "")
     nifti, drawn = read_region(tmp_path / "mask.nii.gz", "any"), read_region(tmp_path / "drawn.dcm", "any")
     assert nifti.array.dtype == drawn.array.dtype == bool
+    (tmp_path / "mask.nii.gz").rename(tmp_path / "MASK.NII.GZ")
+    np.testing.assert_array_equal(read_region(tmp_path / "MASK.NII.GZ", "any").array, nifti.array)
     assert centre_mm(drawn) == pytest.approx(centre_mm(nifti), abs=0.6)
     volumes = [float(one.array.sum()) * one.voxel_volume_ml for one in (nifti, drawn)]
     assert volumes[1] == pytest.approx(volumes[0], rel=0.02)

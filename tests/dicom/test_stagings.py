@@ -1,5 +1,6 @@
 """A staging is anchored at a CT's date and takes what lies in the window around it."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from itertools import pairwise
 
@@ -7,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nen_imaging.dicom.stagings import anchors, days_between, nearest_anchor
+from nen_imaging.dicom.stagings import anchors, days_between, make_stagings, nearest_anchor
+from tests.dicom.test_select import CT, PET
 
 DAYS = st.dates(date(2015, 1, 1), date(2016, 12, 31)).map(str)
 WINDOW = st.integers(0, 60)
@@ -50,3 +52,10 @@ def test_every_day_has_an_anchor_and_anchors_stay(days, known, window):
 def test_anchors_of_a_fresh_index_lie_apart(days, window):
     found = anchors(days, [], window)
     assert all(days_between(one, other) > window for one, other in pairwise(found))
+
+
+def test_a_pet_joins_a_staging_that_has_a_ct_and_no_nearer_one_that_left():
+    series = [replace(CT, date="2020-02-15"), replace(PET, date="2020-01-20")]
+    ((staging,), joined) = make_stagings(series, {"P": ["2020-01-01"]}, 30)
+    assert (staging.name, [one.key for one in staging.pet]) == ("2020-02-15", ["PET"])
+    assert joined == {"CT": "2020-02-15", "PET": "2020-02-15"}

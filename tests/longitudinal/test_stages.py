@@ -135,9 +135,14 @@ def test_a_readers_link_is_obeyed(course):
         "earlier_staging": "2020-01-01", "earlier_lesion": "1", "later_staging": "2020-04-01", "later_lesion": "2",
         "relation": "different",
     }  # fmt: skip
-    _, tables = follow(*course, links=[link])
-    tracks = {(row["staging"], row["lesion"]): row["track"] for row in tables["tracks"]}
-    assert tracks["2020-04-01", "2"] == "2020-04-01-2"
+    turned = {
+        "earlier_staging": "2020-04-01", "earlier_lesion": "2", "later_staging": "2020-01-01", "later_lesion": "1",
+        "relation": "different",
+    }  # fmt: skip
+    for given in (link, turned):
+        _, tables = follow(*course, links=[given])
+        tracks = {(row["staging"], row["lesion"]): row["track"] for row in tables["tracks"]}
+        assert tracks["2020-04-01", "2"] == "2020-04-01-2"
 
 
 def test_lesions_that_a_reader_left_out_are_not_followed(tmp_path):
@@ -151,3 +156,11 @@ def test_no_staging_at_all_leaves_empty_tables(tmp_path):
     assert record.state == "warned"
     assert not any(tables.values())
     assert Reason("staging.not_measured", "x").remedy
+
+
+def test_a_link_to_a_lesion_that_is_not_there_is_told(course):
+    link = {"earlier_staging": "2020-01-01", "earlier_lesion": "1", "later_staging": "2020-04-01", "later_lesion": "9"}
+    record, _ = follow(*course, links=[link | {"relation": "same"}])
+    (reason,) = record.reasons
+    assert reason["code"] == "reader.lesion_unknown"
+    assert reason["text"].startswith("A link names lesion 9 of 2020-04-01")

@@ -1,7 +1,8 @@
 """Digital patients with hot, iso-metabolic and cold lesions of known SUV, and how far the measured ones are off.
 
 ``python -m tests.measurement.known_uptake [--loads PERCENT ...] [--model BUNDLE] [SEED ...]`` prints the figures of
-docs/uptake.md: with the true masks, or with those that a bundle finds on the CT.
+docs/uptake.md: with the true masks, or with those that a bundle finds on the CT. ``--scans COUNT [--noise PERCENT]``
+scans each patient that often, and prints how much of the error is the same in all scans and how much differs.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from nen_imaging.measurement.diameters import sphere_diameter_mm
 from nen_imaging.measurement.lesion_uptake import suv_statistics
 from nen_imaging.measurement.lesions import find_lesions
 from nen_imaging.measurement.organs import coarse_abdomen
-from nen_imaging.measurement.partial_volume import correct_partial_volume
+from nen_imaging.measurement.partial_volume import Corrected, correct_partial_volume
 from nen_imaging.measurement.pet_grid import around, share_inside
 from nen_imaging.measurement.shift import Shift, measure_shift
 from nen_imaging.measurement.uptake import measure_uptake
@@ -52,6 +53,10 @@ class KnownLesion:
     """SUVpeak, global, against that of the scan without noise, on the same grid in the same mask."""
     corrected_peak_percent: float | None = None
     """Corrected SUVpeak against the true SUV: a lesion is even, so that its highest 1 ml has its SUV."""
+    corrected_peak_still_percent: float | None = None
+    """The same error on the scan without noise: what the correction itself leaves."""
+    peak_still_percent: float | None = None
+    """SUVpeak, global, of the scan without noise against the true SUV: what the blur makes of it."""
     corrected_mean_percent: float | None = None
     """Corrected SUVmean against the true one, without the scanner's blur."""
     corrected_mean_still_percent: float | None = None
@@ -80,6 +85,8 @@ class Scanned:
     lesions: tuple[Lesion, ...]
     suv: Volume
     still: Volume
+    painted: Volume
+    """The true SUV, before the scanner."""
     suv_of: dict[int, float]
     liver_suv: float
 
@@ -89,17 +96,22 @@ class Scanned:
         scan = staging(patient, load_percent, patient.seed, lesions=lesions)
         rng = np.random.default_rng([patient.seed, int(load_percent), 9])
         painted, suv_of = true_suv(patient, lesions, rng)
-        suv, still = (
-            scan_pet(patient.organs.with_array(painted), rng, fwhm_mm=FWHM_MM, noise=noise) for noise in (0.06, 0.0)
-        )
+        true = patient.organs.with_array(painted)
+        suv, still = (scan_pet(true, rng, fwhm_mm=FWHM_MM, noise=noise) for noise in (0.06, 0.0))
         liver_suv = float(np.median(painted[patient.liver.array & (lesions.instances == 0)]))
-        return cls(scan, lesions.lesions, suv, still, suv_of, liver_suv)
+        return cls(scan, lesions.lesions, suv, still, true, suv_of, liver_suv)
 
     def measured(self, labels: Volume, instances: Volume) -> dict[int, dict[str, Any]]:
         """The rows of uptake.csv by lesion."""
         options = Config().options_of("uptake") | {"pet_fwhm_mm": FWHM_MM}
         found = measure_uptake(ct=self.scan.ct, suv=self.suv, labels=labels, instances=instances, options=options)
         return {row["lesion"]: row for row in found.lesions}
+
+    def corrected(self, suv: Volume) -> dict[int, Corrected]:
+        """The corrected SUV of each lesion on a PET of this patient, with the true masks."""
+        whole = self.scan.labels.with_array(self.scan.labels.array != 0)
+        masks = [(lesion.identity, whole.with_array(mask)) for lesion, mask, _ in self.masks()]
+        return correct_partial_volume(around(whole, suv, 4 * FWHM_MM), whole, masks, fwhm_mm=FWHM_MM)
 
     def masks(self) -> Iterator[tuple[Lesion, NDArray[np.bool_], KnownLesion]]:
         """Each lesion, its true mask, and what is known of it before it is measured."""
@@ -115,9 +127,7 @@ def known_lesions(patient: Anatomy, load_percent: float) -> list[KnownLesion]:
     """Measure with the true masks, and compare."""
     scanned = Scanned.of(patient, load_percent)
     rows, known = scanned.measured(scanned.scan.labels, scanned.scan.instances), []
-    whole = scanned.scan.labels.with_array(scanned.scan.labels.array != 0)
-    masks = [(lesion.identity, whole.with_array(mask)) for lesion, mask, _ in scanned.masks()]
-    without_noise = correct_partial_volume(around(whole, scanned.still, 4 * FWHM_MM), whole, masks, fwhm_mm=FWHM_MM)
+    without_noise = scanned.corrected(scanned.still)
     for lesion, mask, one in scanned.masks():
         row, true = rows[lesion.identity], scanned.suv_of[lesion.identity]
         known.append(replace(one, status=row["status"]))
@@ -129,11 +139,36 @@ def known_lesions(patient: Anatomy, load_percent: float) -> list[KnownLesion]:
                 mean_percent=100 * (row["suv_mean"] / still["suv_mean"] - 1),
                 peak_percent=100 * (row["suv_peak_global"] / still["suv_peak_global"] - 1),
                 corrected_peak_percent=100 * (row["suv_peak_corrected"] / true - 1),
+                corrected_peak_still_percent=100 * (without_noise[lesion.identity].suv_peak / true - 1),
+                peak_still_percent=100 * (still["suv_peak_global"] / true - 1),
                 corrected_mean_percent=100 * (corrected / true - 1),
                 corrected_mean_still_percent=100 * (without_noise[lesion.identity].suv_mean / true - 1),
                 corrected_mean_of_liver_percent=100 * (corrected - true) / scanned.liver_suv,
             )
     return known
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """Errors of a large lesion's corrected SUV in percent of the true one, over scans that differ by their noise."""
+
+    kind: str
+    mean_percent: NDArray[np.float64]
+    peak_percent: NDArray[np.float64]
+
+
+def repeated_scans(patient: Anatomy, load_percent: float, scans: int, noise: float) -> list[Repeated]:
+    """Scan a patient again and again, and measure with the true masks."""
+    scanned = Scanned.of(patient, load_percent)
+    rng = np.random.default_rng([patient.seed, int(load_percent), 10])
+    found = [scanned.corrected(scan_pet(scanned.painted, rng, fwhm_mm=FWHM_MM, noise=noise)) for _ in range(scans)]
+    repeated = []
+    for lesion, _, one in scanned.masks():
+        if one.is_large:
+            mean, peak = np.array([(of[lesion.identity].suv_mean, of[lesion.identity].suv_peak) for of in found]).T
+            true = scanned.suv_of[lesion.identity]
+            repeated.append(Repeated(one.kind, 100 * (mean / true - 1), 100 * (peak / true - 1)))
+    return repeated
 
 
 def found_lesions(patient: Anatomy, load_percent: float, segment: Callable[[Volume], Volume]) -> list[KnownLesion]:
@@ -198,6 +233,24 @@ def _print_found(seeds: Sequence[int], loads_percent: Sequence[float], model: st
               f"{100 * share_within((one.corrected_mean_percent for one in found), 10):.0f} %")  # fmt: skip
 
 
+def _print_repeated(seeds: Sequence[int], loads_percent: Sequence[float], scans: int, noise: float) -> None:
+    repeated = []
+    for seed in seeds:
+        patient = digital_patient(seed, 3.0)
+        for load in loads_percent:
+            repeated += repeated_scans(patient, load, scans, noise)
+    for kind in UPTAKE:
+        print(f"{kind}: {sum(one.kind == kind for one in repeated)} above 3 x FWHM, {scans} scans, "
+              f"noise {100 * noise:g} %")  # fmt: skip
+        for name in ("mean_percent", "peak_percent"):
+            errors = np.array([getattr(one, name) for one in repeated if one.kind == kind])
+            bias, scatter = errors.mean(axis=1), errors.std(axis=1, ddof=1)
+            print(f"  {name}: single scans within 5 % {100 * share_within(errors.ravel()):.0f} %; mean of the scans "
+                  f"within 5 % {100 * share_within(bias):.0f} %, median {np.median(bias):+.1f}, "
+                  f"largest {max(bias, key=abs):+.1f}; SD between scans {np.median(scatter):.1f}, "
+                  f"largest {scatter.max():.1f}")  # fmt: skip
+
+
 def _print_figures(seeds: Sequence[int], loads_percent: Sequence[float]) -> None:
     known = []
     for seed in seeds:
@@ -214,7 +267,9 @@ def _print_figures(seeds: Sequence[int], loads_percent: Sequence[float]) -> None
         for name in (
             "mean_percent",
             "peak_percent",
+            "peak_still_percent",
             "corrected_peak_percent",
+            "corrected_peak_still_percent",
             "corrected_mean_percent",
             "corrected_mean_still_percent",
             "corrected_mean_of_liver_percent",
@@ -229,8 +284,12 @@ if __name__ == "__main__":
     parser.add_argument("seeds", nargs="*", type=int, default=[1, 2, 3])
     parser.add_argument("--loads", nargs="+", type=float, default=LOADS_PERCENT)
     parser.add_argument("--model")
+    parser.add_argument("--scans", type=int, default=1)
+    parser.add_argument("--noise", type=float, default=6.0)
     chosen = parser.parse_args()
     if chosen.model:
         _print_found(chosen.seeds, chosen.loads, chosen.model)
+    elif chosen.scans > 1:
+        _print_repeated(chosen.seeds, chosen.loads, chosen.scans, chosen.noise / 100)
     else:
         _print_figures(chosen.seeds, chosen.loads)

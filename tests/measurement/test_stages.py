@@ -111,6 +111,16 @@ def test_benign_lesions_leave_the_load_and_both_loads_are_shown(folder):
     assert load["liver_volume_ml"] == everything["liver_volume_ml"]
 
 
+def test_a_reading_of_a_lesion_that_is_not_there_is_told(folder):
+    everything = measure(folder)[1]
+    read_by(folder, lesion_1="benign", lesion_99="benign")
+    record, load = measure(folder)
+    assert load["left_out_lesions"] == [1]
+    (reason,) = record.reasons
+    assert reason["code"] == "reader.lesion_unknown"
+    assert reason["text"] == f"Read as benign: 99; this staging has {everything['lesions']} lesions."
+
+
 @pytest.mark.parametrize("codes", ["RAS", "LPS", "SAL"])
 def test_a_readers_mask_replaces_the_networks_on_any_grid(folder, scan, codes):
     halved = scan.labels.array.copy()

@@ -90,6 +90,14 @@ def test_a_reader_overrides_in_the_cohort_as_in_the_table(results):
     assert [row["response"] for row in rows_of(results, "cohort") if row["staging"] == "2016-11-10"] == ["SD"]
 
 
+def test_a_readers_response_stands_in_the_cohort_also_where_nothing_was_measured(results):
+    reading = {"staging": "2017-05-16", "reading": "response", "value": "PD", "reason": "seen on MRI"}
+    write_json(results.patient(PATIENT) / TIMELINE, timeline() | {"readings": [reading]})
+    write_report(results)
+    build_cohort(results)
+    assert [row["response"] for row in rows_of(results, "cohort") if row["staging"] == "2017-05-16"] == ["PD"]
+
+
 def test_gone_stagings_are_left_out(results):
     write_index(results, {"2016-07-14": {}, "2016-11-10": {"state": "gone"}, "2017-05-16": {"state": "gone"}})
     assert build_cohort(results) == CohortSummary(measured=1, refused=0, failed=0)

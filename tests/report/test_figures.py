@@ -80,3 +80,10 @@ def test_illustrative_markers_are_hollow_and_limits_are_kept_apart():
         (29924.0, False, "o"),
         (5.0, True, "v"),
     ]
+
+
+def test_a_markers_limit_stands_in_any_of_its_rows():
+    first = {"date": "2016-07", "marker": "CgA", "unit": "ug/L", "value": "400", "upper_limit_of_normal": "102"}
+    later = first | {"date": "2017-05", "value": "300", "upper_limit_of_normal": ""}
+    everywhere = later | {"upper_limit_of_normal": "102"}
+    assert course_figure([], {"markers": [first, later]}) == course_figure([], {"markers": [first, everywhere]})

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from nen_imaging.contract import Reason, Results
@@ -68,6 +70,15 @@ def test_refused_ct_says_why_and_what_to_do_and_keeps_the_findings(tmp_path):
 def test_ssr_status_stands_there_when_a_pet_was_done(tmp_path):
     write_staging(Results(tmp_path), NAME, 50.0, pet=True)
     assert "Liver metastases SSR-negative." in staging_sentence(on_disk(Results(tmp_path)), None, [])
+
+
+def test_no_status_of_metastases_where_there_are_none(tmp_path):
+    write_staging(Results(tmp_path), NAME, 50.0, pet=True)
+    staging = on_disk(Results(tmp_path))
+    none = replace(staging, load={**staging.load, "lesions": 0}, organs={"totals": {"ssr_status": "not evaluable"}})
+    assert "metastases" not in staging_sentence(none, None, [])
+    unseen = replace(none, load=staging.load)
+    assert "SSR status of liver metastases not evaluable." in staging_sentence(unseen, None, [])
 
 
 def test_a_readers_volume_stands_behind_the_livers_status(tmp_path):

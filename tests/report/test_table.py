@@ -129,3 +129,28 @@ def test_a_reader_overrides_and_both_classes_are_shown(founding_case, classes):
     assert "Hepatic stable disease (by a reader; computed PR)." in row.staging
     assert "confluent lesions" in row.response_basis and "computed: PR" in row.response_basis
     assert classes["2018-09-11"]["response"] == "PR"
+
+
+def test_a_readers_response_stands_also_where_nothing_was_measured(tmp_path):
+    from tests.report.fake_results import refuse_staging
+
+    results = Results(tmp_path)
+    refuse_staging(results, "2018-02-13", Reason("slices.missing", "Slices 13-78 are missing (82 mm gap)."))
+    computed = {"2018-02-13": response("2018-02-13", "NE", line="whole course")}
+    reading = {"staging": "2018-02-13", "reading": "response", "value": "PD", "reason": "seen on MRI"}
+    (row,) = build_table(read_all(results, timeline()["patient"]), {}, with_reader(computed, [reading]))
+    assert (row.response, row.load_percent) == ("PD", None)
+    assert "Not evaluable (NE): Slices 13-78" in row.staging
+    assert "Hepatic progressive disease (by a reader; computed NE)." in row.staging
+    assert "seen on MRI" in row.response_basis
+
+
+def test_what_is_known_by_its_year_alone_does_not_join_the_staging_of_its_january(tmp_path):
+    write_staging(Results(tmp_path), "2016-01-20", 20.0)
+    content = {
+        "therapies": [{"kind": "systemic", "agent": "everolimus", "start": "2014-05", "end": "2016"}],
+        "findings": [{"date": "2016", "finding": "bone metastases", "status": "new"}],
+    }
+    rows = build_table(read_all(Results(tmp_path), timeline()["patient"]), content, {})
+    assert [row.date for row in rows] == ["2014-05 to 2016", "2016", "2016-01-20"]
+    assert ["Bone metastases" in row.staging for row in rows] == [False, True, False]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nen_imaging.timeline import TimelineError, read_timeline
-from nen_imaging.timeline.tables import TABLES, full_date, number, partial_date
+from nen_imaging.timeline.tables import CORRECTABLE, TABLES, full_date, number, partial_date
 
 GOOD = {
     "therapies": "line,kind,agent,start,end\n1,systemic,octreotide LAR,2016-08,2016-11\n",
@@ -92,6 +92,7 @@ def test_what_spreadsheets_write(folder):
         ("therapies", "line,kind,agent,start\n0,systemic,x,2016-08\n", "column line: found '0'; allowed: 1, 2, 3"),
         ("readings", "staging,reading,reason\n2016-07-14,benign,cyst\n", "needs the number of its lesion"),
         ("readings", "staging,reading,reason\n2016-07-14,response,looks better\n", "needs its value"),
+        ("readings", "staging,reading,value,reason\n2016-07-14,response,pd,x\n", "found 'pd'; allowed: CR, PR"),
         ("readings", "staging,reading,reason\n2016-07-14,maybe,x\n", "allowed: benign, treated, response, sign-off"),
         ("readings", "staging,reading,reason\nfirst,sign-off,x\n", "allowed: a staging as stagings.csv names it"),
         ("corrections", "staging,tag,value,reason\n2016-07-14,PatientName,x,y\n", "allowed: PatientWeight"),
@@ -152,3 +153,24 @@ def test_a_correction_is_kept_as_a_header_would_hold_it(tmp_path, tag, value, ke
     (tmp_path / "corrections.csv").write_text(f'staging,tag,value,reason\n2016-07-14,"{tag}",{value},sheet\n', "utf-8")
     (row,) = read_timeline(tmp_path).rows("corrections")
     assert row.cells["value"] == kept
+
+
+@pytest.mark.parametrize(
+    ("moment", "kept"),
+    [
+        ("2016-07-14T10:15:00", "20160714101500"),
+        ("2016-07-14 10:15", "201607141015"),
+        ("20160714101500.25", "20160714101500.25"),
+        ("2016-07-14T9:15:00", None),  # its digits would be taken for another time, or for none
+        ("2016-7-14T10:15:00", None),
+        ("2016-07-14T25:15:00", None),
+        ("2016-07-14", None),
+    ],
+)
+def test_a_moment_is_kept_only_as_a_header_would_hold_it(moment, kept):
+    _, check = CORRECTABLE["RadiopharmaceuticalStartDateTime"]
+    if kept is None:
+        with pytest.raises(ValueError, match="allowed: a date and time"):
+            check(moment)
+    else:
+        assert check(moment) == kept
