@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Floats = NDArray[np.float32]
 
-SMALLEST_SHARE = 1e-3
+EXPECTED_SHARES = (0.3, 0.999)  # to expect less would take the small lesions of a low load away
 
 
 class Calibration(BaseModel):
@@ -16,7 +16,8 @@ class Calibration(BaseModel):
 
     A network was trained at one mix of loads and sees each patient with that expectation: low loads come out high,
     high ones low. So the lesion logit is shifted with the patient's own expected load, as a classifier is adjusted to
-    new prior probabilities (Saerens et al., Neural Computation 2002;14:21); how strongly is fitted too.
+    new prior probabilities (Saerens et al., Neural Computation 2002;14:21); how strongly is fitted too. Loads below
+    30 % count as that: without this limit the weight that high loads need made half of the small lesions vanish.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,8 +51,8 @@ def sigmoid(logit: Floats) -> Floats:
 
 
 def expected_share(logit: Floats) -> float:
-    """The mean probability, neither 0 nor 1."""
-    return float(np.clip(sigmoid(logit).mean(dtype=float), SMALLEST_SHARE, 1 - SMALLEST_SHARE))
+    """The mean probability, within `EXPECTED_SHARES`."""
+    return float(np.clip(sigmoid(logit).mean(dtype=float), *EXPECTED_SHARES))
 
 
 def logit_of(share: float) -> float:

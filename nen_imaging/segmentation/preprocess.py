@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 AIR_HU = -1024.0
 ORIENTATION = "LPS"
-REFERENCE_PERCENTILE = 80.0
+_HISTOGRAM_HU = (-150.0, 350.0)
+_SMOOTHED_HU = 4.0
+_PEAK_SHARE = 0.15  # of the highest peak of the liver's histogram; vessels and most bright lesions make a lower one
+_ABOVE_PEAK_HU = 5.0  # of the reference: where networks learnt against another one, the 80th percentile, expect it
 NEAR_LIVER_VOXELS = 6  # what the coarse network may miss of the liver's edge
 
 
@@ -66,12 +69,20 @@ def _near_liver(probability: torch.Tensor) -> torch.Tensor:
 
 
 def reference_hu(hu: NDArray[Any], liver: NDArray[np.bool_]) -> float:
-    """HU of the parenchyma in a liver with lesions, from HU averaged over millimetres.
+    """HU of the parenchyma, and a little more, in a liver (not empty) with lesions, from HU averaged over millimetres.
 
-    A high percentile: lesions are mostly darker, and where they fill more than half of the liver its median is theirs
-    (measured on digital patients: a load of 70 % came out at 48 % with the median, at 61 % so).
+    The brightest peak of the histogram: lesions are mostly darker, and where they fill more than half of the liver its
+    median and its highest peak are theirs. In 93 livers with loads up to 70 % it lies within 3 HU of the parenchyma's
+    own peak, where the 80th percentile is up to 16 HU too low (high loads) or too high (fat beside bright vessels).
     """
-    return float(np.percentile(hu[liver], REFERENCE_PERCENTILE))
+    from scipy.ndimage import gaussian_filter1d
+    from scipy.signal import find_peaks
+
+    low, high = _HISTOGRAM_HU
+    counts, edges = np.histogram(np.clip(hu[liver], low, high), bins=int(high - low), range=(low, high))
+    density = np.pad(gaussian_filter1d(counts.astype(float), _SMOOTHED_HU, mode="constant"), 1)
+    peaks, _ = find_peaks(density, height=_PEAK_SHARE * density.max())
+    return float(edges[peaks[-1] - 1]) + 0.5 + _ABOVE_PEAK_HU
 
 
 def prepared(ct: Volume) -> Volume:

@@ -37,4 +37,4 @@ def _lines(loads: tuple[float, ...], flags: tuple[str, ...]) -> list[str]:
     return [head, *([f"Flags: {', '.join(flags)}"] if flags else [])]
 
 
-SEGMENT = Stage("segment", 5, _segment)
+SEGMENT = Stage("segment", 6, _segment)

@@ -32,7 +32,9 @@ CALIBRATION_LOADS = ((60, 15), (20, 50), (45, 70), (30, 5), (8, 35))  # percent,
 CALIBRATION_HARDNESS = 0.5  # of synthetic lesions: what nobody could see says nothing about a threshold
 CALIBRATION_PATIENTS = 12  # digital ones, if the recipe trains with any
 SMALLEST_INTERVAL = 0.2  # few cases can all be right by chance
-_LOAD_TOLERANCE = 2.0  # points of load that weigh as much as a Dice of zero, for a liver without lesions
+_LOAD_TOLERANCE = 5.0  # points of load that weigh as much as a Dice of zero, for a liver without lesions
+_BIAS_WEIGHT = 0.25  # of the mean relative load error, signs kept
+_BIAS_ABOVE_PERCENT = 1.0  # the true load from which it counts: of a lower one no large error can be negative
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,11 @@ class Voxels:
         """Voxels in any order."""
         order = np.argsort(logit)
         return cls(logit[order], lesion[order], true_lesion, true_liver, found)
+
+    @property
+    def true_load_percent(self) -> float:
+        """Of the true masks."""
+        return 100.0 * self.true_lesion / max(1, self.true_liver)
 
     def lesions_at(self, shift: float) -> tuple[float, float]:
         """Size of what is called lesion when that is added to the logit, and of its overlap with true lesions."""
@@ -113,13 +120,21 @@ def best_liver_shift(costs: Sequence[Floats]) -> float:
 
 
 def fit_lesions(cases: Sequence[Voxels]) -> Calibration:
-    """Shift and load weight with the least lost Dice and relative load error, the likeliest scale, and the interval."""
+    """Shift and load weight that cost least, see below; with these the likeliest scale, and the interval.
+
+    The cost is lost Dice plus relative load error, its size on average and, with less weight, its bias: many loads that
+    are all a little too low cost more than as many errors to both sides.
+    """
     if not cases:
         return Calibration()
     shares = [logit_of(expected_share(case.logit)) for case in cases]
+    above = np.array([case.true_load_percent > _BIAS_ABOVE_PERCENT for case in cases])
 
     def cost(shift: float, weight: float) -> float:
-        return float(np.mean([_cost(case, shift + weight * share) for case, share in zip(cases, shares, strict=True)]))
+        errors = [_errors(case, shift + weight * share) for case, share in zip(cases, shares, strict=True)]
+        lost, load = np.array(errors).T
+        bias = abs(load[above].mean()) if above.any() else 0.0
+        return float(lost.mean() + np.abs(load).mean() + _BIAS_WEIGHT * bias)
 
     shift, weight = min(product(LESION_SHIFTS.tolist(), LOAD_WEIGHTS.tolist()), key=lambda pair: cost(*pair))
     candidates = [Calibration(lesion_shift=shift, load_weight=weight, lesion_scale=scale) for scale in SCALES]
@@ -137,7 +152,7 @@ def _interval(cases: Sequence[Voxels], calibration: Calibration, level: float = 
     needed = [
         abs(float(np.quantile(calibration.lesion_logit(case.logit, np.ones(case.logit.shape, bool)), 1 - share)))
         for case in cases
-        if 0 < (share := case.true_lesion / max(1, case.true_liver)) < 1
+        if 0 < (share := case.true_load_percent / 100) < 1
     ]
     if not needed:
         return calibration.interval_logit
@@ -189,12 +204,16 @@ def _found(logit: Floats, liver: NDArray[np.bool_], lesion: NDArray[np.bool_]) -
     return np.array([[int(mask.sum()), int((mask & lesion).sum())] for mask in masks], np.float32)
 
 
-def _cost(case: Voxels, shift: float) -> float:
-    """Each term at most 1: a liver that took in what is none, half of it called lesion, would outweigh the others."""
+def _errors(case: Voxels, shift: float) -> tuple[float, float]:
+    """Lost Dice, and the relative load error with its sign.
+
+    Neither exceeds 1: a liver that took in what is none, half of it called lesion, would outweigh the others.
+    """
     size, overlapping = case.lesions_at(shift)
     lost = 1.0 - 2.0 * overlapping / max(1, size + case.true_lesion) if case.true_lesion else 0.0
-    load, true_load = 100.0 * size / case.logit.size, 100.0 * case.true_lesion / max(1, case.true_liver)
-    return lost + min(1.0, abs(load - true_load) / (_LOAD_TOLERANCE + true_load))
+    true_load = case.true_load_percent
+    error = (100.0 * size / case.logit.size - true_load) / (_LOAD_TOLERANCE + true_load)
+    return lost, float(np.clip(error, -1.0, 1.0))
 
 
 def _surprise(case: Voxels, calibration: Calibration) -> float:

@@ -115,3 +115,11 @@ def test_the_shipped_bundle_is_whole():
     assert bundle.metadata["seen_patients"] and "NC" in bundle.licence
     card = (bundle.folder / "docs" / "README.md").read_text("utf-8")
     assert all(patient in card for patient in bundle.metadata["seen_patients"])
+
+
+def test_every_bundle_that_ships_can_be_loaded():
+    bundles = load_registry(shipped("models"))
+    assert [bundle.name for bundle in bundles if bundle.default] == ["nen_liver"]
+    for bundle in bundles:
+        verify(bundle)
+        load_model(bundle)

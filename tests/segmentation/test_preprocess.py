@@ -16,6 +16,7 @@ from nen_imaging.segmentation.preprocess import (
     lesion_channels,
     padded,
     prepared,
+    reference_hu,
     windowed,
 )
 from nen_imaging.volume import Volume
@@ -90,3 +91,33 @@ def test_box_around_a_mask(margin, expected):
     mask[2:5, 3:6, 4:7] = True
     start, stop = box_around(mask, np.full(3, margin))
     assert (tuple(start), tuple(stop)) == expected
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    load=st.floats(0.0, 0.7),
+    contrast_hu=st.floats(-90, -30),
+    vessels=st.floats(0.0, 0.12),
+    parenchyma_hu=st.floats(20, 170),
+    seed=st.integers(0, 99),
+)
+def test_the_reference_is_the_parenchyma_whatever_fills_the_liver(load, contrast_hu, vessels, parenchyma_hu, seed):
+    rng = np.random.default_rng(seed)
+    hu = rng.normal(parenchyma_hu, 6.0, 20_000)
+    hu[: int(load * hu.size)] += contrast_hu
+    bright = slice(int(load * hu.size), int((load + vessels * (1 - load)) * hu.size))
+    hu[bright] += rng.uniform(20, 110, hu[bright].size)
+    beside = np.concatenate([hu, np.full(50_000, -900.0)])
+    assert reference_hu(beside, beside > -500) == pytest.approx(parenchyma_hu + 5, abs=4)
+
+
+@pytest.mark.parametrize("hu", [-1024.0, 55.0, 3071.0])
+def test_a_liver_of_one_value_has_a_reference(hu):
+    assert np.isfinite(reference_hu(np.full(4, hu), np.ones(4, bool)))
+
+
+def test_few_bright_lesions_leave_the_reference_where_it_is():
+    hu = np.random.default_rng(0).normal(100, 6.0, 10_000)
+    without = reference_hu(hu, np.ones(hu.shape, bool))
+    hu[:1000] += 40
+    assert reference_hu(hu, np.ones(hu.shape, bool)) == pytest.approx(without, abs=2)
