@@ -255,17 +255,20 @@ def laid_over(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[
     return together
 
 
-def load_config(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Config:
+def load_config(
+    path: Path | None = None, overrides: Mapping[str, Any] | None = None, *, source: Path | None = None
+) -> Config:
     """Read a config file (None: all defaults), then lay overrides of single keys over it.
 
-    Raises ConfigError, naming the key, what it holds and what is allowed.
+    ``source`` is the file that the overrides were read from already. Raises ConfigError, naming the key, where it
+    comes from, what it holds and what is allowed.
     """
     content = laid_over(read_yaml(path) if path else {}, overrides or {})
     try:
         return Config.model_validate(content)
     except ValidationError as error:
-        source = str(path) if path else "the command line"
-        raise ConfigError("\n".join(_explain(item, source) for item in error.errors())) from None
+        place = str(path or source or "the command line")
+        raise ConfigError("\n".join(_explain(item, place) for item in error.errors())) from None
 
 
 def _explain(item: Any, source: str) -> str:  # noqa: ANN401 - pydantic's error details

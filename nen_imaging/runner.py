@@ -63,7 +63,7 @@ def run_workflow(request: RunRequest) -> int:
     """
     from nen_imaging.report.summary import summarize
 
-    plan = Plan.prepare(request.settings(), main_process=True, dry_run=request.dry_run)
+    plan = Plan.prepare(request.settings(), main_process=True, dry_run=request.dry_run, config_file=request.config)
     if not plan.is_active_run:
         raise StageError(f"Another run works on {request.results.root}. Wait for it, or end it and run again.")
     unlock(request.results)

@@ -5,8 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+
+from nen_imaging.contract import Results
+
+_STAGINGS_NEED = ("patient", "staging", "state", "has_pet")
+
+
+class TableError(ValueError):
+    """A table of the results is not as it was written; the message names it and says what to do."""
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
@@ -15,6 +24,30 @@ def read_table(path: Path) -> list[dict[str, str]]:
         return []
     with path.open(encoding="utf-8", newline="") as file:
         return [{key: value or "" for key, value in row.items() if key} for row in csv.DictReader(file)]
+
+
+def read_stagings(results: Results) -> list[dict[str, str]]:
+    """The rows of `index/stagings.csv`; none where there is no file.
+
+    Raises TableError where it was edited so that it tells no stagings.
+    """
+    path = results.stagings_table
+    try:
+        rows = read_table(path)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise TableError(_not_as_written(path, f"it is no CSV in UTF-8 ({error})")) from error
+    missing = [column for column in _STAGINGS_NEED if rows and column not in rows[0]]
+    if missing:
+        raise TableError(_not_as_written(path, f"row 1 has no column {missing[0]}"))
+    for line, row in enumerate(rows, 2):
+        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}|undated-.+", row["staging"]):
+            text = f"row {line}, column staging: found {row['staging']!r}, expected a date as 2016-07-14"
+            raise TableError(_not_as_written(path, text))
+    return rows
+
+
+def _not_as_written(path: Path, text: str) -> str:
+    return f"{path}: {text}. Undo the edit, or remove the file: the next index makes it anew."
 
 
 def write_table(

@@ -136,14 +136,6 @@ def to_itk(volume: Volume) -> SimpleITK.Image:
     return image
 
 
-def from_itk(image: SimpleITK.Image) -> Volume:
-    """The volume of a 3-D SimpleITK image."""
-    affine = np.eye(4)
-    affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
-    affine[:3, 3] = image.GetOrigin()
-    return Volume(_array_of(image), LPS_TO_RAS @ affine)
-
-
 def read_nifti(path: Path) -> Volume:
     """Read a NIfTI file of one 3-D image; scaled data come as float32, others in their stored type.
 

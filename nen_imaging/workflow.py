@@ -29,7 +29,7 @@ from nen_imaging.stage import (
     read_record,
     remove_folder,
 )
-from nen_imaging.tables import read_table
+from nen_imaging.tables import read_stagings
 
 STAGES = {
     "import_ct": "nen_imaging.dicom.stages:IMPORT_CT",
@@ -88,24 +88,32 @@ class Plan:
     is_active_run: bool
 
     @classmethod
-    def prepare(cls, settings: Mapping[str, Any], *, main_process: bool, dry_run: bool = False) -> Plan:
+    def prepare(
+        cls, settings: Mapping[str, Any], *, main_process: bool, dry_run: bool = False, config_file: Path | None = None
+    ) -> Plan:
         """Validate the config, index the study and remove what is stale; without a study the plan is empty.
 
         Only the main process scans and removes. While another run is active its index is used as it is.
+        ``config_file`` is where the settings were read from, for messages.
         """
         _put_own_programs_on_path()
         settings = {key: os.environ[name] for key, name in PATH_VARIABLES.items() if name in os.environ} | dict(
             settings
         )
-        config = load_config(overrides={key: value for key, value in settings.items() if key not in RUN_KEYS})
+        of_stages = {key: value for key, value in settings.items() if key not in RUN_KEYS}
+        config = load_config(overrides=of_stages, source=config_file)
         results = Results(_absolute(settings.get("results") or "results"))
         _hand_device_to_jobs(str(settings.get("device") or "auto"))
         if not settings.get("study"):
             return cls(results, config, (), is_active_run=False)
-        active = main_process and _becomes_active_run(results)
+        active, only_failed = main_process and _becomes_active_run(results), settings.get("only") == "failed"
+        if active and only_failed:
+            from nen_imaging.report.cohort import build_cohort
+
+            build_cohort(results)  # a run that was killed itself did not
         if active:
             _index(settings, results, config)
-        planned = _planned(results, only_failed=settings.get("only") == "failed")
+        planned = _planned(results, only_failed=only_failed)
         plan = cls(results, config, planned, is_active_run=active)
         if active and not dry_run:
             plan.remove_stale(hashes=bool(settings.get("verify")))
@@ -223,9 +231,11 @@ def _is_stale(folder: Path, version: int, options: dict[str, Any], *, hashes: bo
 def _planned(results: Results, *, only_failed: bool) -> tuple[PlannedStaging, ...]:
     if not results.stagings_table.is_file():
         raise StageError(f"{results.stagings_table} is missing: another run is just making it. Try again in a minute.")
-    rows = [row for row in read_table(results.stagings_table) if row["state"] == StagingState.ACTIVE]
+    rows = [row for row in read_stagings(results) if row["state"] == StagingState.ACTIVE]
     if only_failed:
-        failed = {path.parent.name for path in (results.logs / "errors").glob("*/*.json")}
+        from nen_imaging.report.cohort import failed_patients
+
+        failed = failed_patients(results)
         rows = [row for row in rows if row["patient"] in failed]
     return tuple(
         PlannedStaging(row["patient"], row["staging"], row["has_pet"] == "yes", bool(row.get("low_dose_ct_series")))
@@ -235,7 +245,7 @@ def _planned(results: Results, *, only_failed: bool) -> tuple[PlannedStaging, ..
 
 def removable(results: Results) -> list[Path]:
     """Folders of stagings that left the study, of patients without any other, and work folders of killed jobs."""
-    rows = read_table(results.stagings_table)
+    rows = read_stagings(results)
     active = {(row["patient"], row["staging"]) for row in rows if row["state"] == StagingState.ACTIVE}
     patients = {patient for patient, _ in active}
     gone = [

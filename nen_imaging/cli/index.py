@@ -65,19 +65,23 @@ def index_and_split(
     from nen_imaging.dicom.label_map import read_label_map
     from nen_imaging.dicom.privacy import load_key
     from nen_imaging.dicom.regions import read_region
+    from nen_imaging.dicom.select import SeveralPinnedError
     from nen_imaging.timeline import read_timeline, split_timeline
 
     timeline = read_timeline(timeline_folder)
-    summary = index_study(
-        study,
-        results,
-        options=config.options_of("staging") | config.options_of("selection"),
-        key=load_key(outside=(study, results.root)),
-        pins=timeline.pins,
-        dates=timeline.dates,
-        reselect=reselect,
-        progress=progress,
-    )
+    try:
+        summary = index_study(
+            study,
+            results,
+            options=config.options_of("staging") | config.options_of("selection"),
+            key=load_key(outside=(study, results.root)),
+            pins=timeline.pins,
+            dates=timeline.dates,
+            reselect=reselect,
+            progress=progress,
+        )
+    except SeveralPinnedError as error:
+        raise timeline.contradicting_pins(error.series) from error
     notes = split_timeline(
         timeline, results, summary.patients, summary.patients_named, read_region, read_label_map, summary.moved_days
     )

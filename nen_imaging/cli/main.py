@@ -55,10 +55,11 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from nen_imaging.pacs.connection import PacsFileError
     from nen_imaging.segmentation.bundle import BundleError
     from nen_imaging.stage import StageError
+    from nen_imaging.tables import TableError
     from nen_imaging.timeline import TimelineError
 
     paths = FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError  # their message names the path
-    return ConfigError, StageError, BundleError, TimelineError, PrivacyError, PacsFileError, *paths
+    return ConfigError, StageError, TableError, BundleError, TimelineError, PrivacyError, PacsFileError, *paths
 
 
 def _module(verb: str) -> ModuleType:

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="bundle of models/registry.yaml (default: its default)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--profile", help="Snakemake profile: a folder, or gpu, slurm, kubernetes")
-    parser.add_argument("--only", choices=("failed",), help="only patients with a stage that failed last time")
+    parser.add_argument("--only", choices=("failed",), help="only patients with a stage that failed or was killed")
     parser.add_argument("--verify", action="store_true", help="check every result's checksum first; slow")
     parser.add_argument("--dry-run", action="store_true", help="show what would be done")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import logging
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -34,6 +35,8 @@ CREATE INDEX IF NOT EXISTS by_series ON files (series);
 """
 _ARCHIVE_READ = "archive.read"  # stands for the archive itself, whose members have rows of their own
 _UNLISTED = (_ARCHIVE_READ, "")
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +54,17 @@ class FileRow:
 
 
 class FilesDatabase:
-    """An open `files.sqlite`; use as a context manager: all changes of one block, or none."""
+    """An open `files.sqlite`; use as a context manager: all changes of one block, or none.
+
+    A damaged one is made anew: the study tells all that it holds, it only takes longer.
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if damage := _damage(path):
+            logger.warning("%s is damaged (%s). It is made anew: every header is read again.", path, damage)
+            for file in (path, path.with_name(f"{path.name}-journal")):
+                file.unlink(missing_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         path.chmod(0o600)
         self._connection = sqlite3.connect(path)
@@ -168,6 +178,20 @@ class FilesDatabase:
         self._connection.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (name, value))
 
 
+def _damage(path: Path) -> str:
+    """What is wrong with a database, as SQLite says it; empty for a sound one, or where there is none."""
+    if not path.is_file():
+        return ""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        try:
+            found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode not in _DAMAGED:  # locked, or not ours to read: no reason to remove it
+                raise
+            return str(error)
+    return "" if found == "ok" else found
+
+
 def _row(path: str, size: int, mtime_ns: int, header: str) -> FileRow:
     return FileRow(FileEntry(path, size, mtime_ns), Header.from_list(json.loads(header)))
 
@@ -180,16 +204,20 @@ def _members_range(archive: str) -> tuple[str, str]:
 def files_of_series(results: Results, series: str) -> tuple[Path, list[str]]:
     """Where the study lies and which of its files make a series (paths relative to it, in order).
 
-    Open them with `files.open_files`. Raises StageError if the index does not know the series or the study is gone.
+    Open them with `files.open_files`. Raises StageError if the index cannot be read or does not know the series, or
+    the study is gone.
     """
     if not results.files_database.is_file():
         raise StageError(f"{results.files_database} is missing. Run `nen-imaging index` again.")
     uri = f"{results.files_database.absolute().as_uri()}?mode=ro"
     with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
-        study = connection.execute("SELECT value FROM about WHERE name = 'study'").fetchone()
-        paths = [
-            path for (path,) in connection.execute("SELECT path FROM files WHERE series = ? ORDER BY path", (series,))
-        ]
+        try:
+            study = connection.execute("SELECT value FROM about WHERE name = 'study'").fetchone()
+            query = "SELECT path FROM files WHERE series = ? ORDER BY path"
+            paths = [path for (path,) in connection.execute(query, (series,))]
+        except sqlite3.DatabaseError as error:
+            text = f"{results.files_database} cannot be read ({error}). Run `nen-imaging index` again."
+            raise StageError(text) from error
     if not paths or study is None:
         raise StageError(f"The index knows no series {series}. Run `nen-imaging index` again.")
     if not Path(study[0]).exists():

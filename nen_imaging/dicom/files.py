@@ -52,15 +52,6 @@ def is_archive(path: str) -> bool:
     return path.lower().endswith(ARCHIVE_SUFFIXES)
 
 
-def walk(study: Path) -> Iterator[FileEntry]:
-    """Every file of a study, in order of path, archives replaced by their members."""
-    for entry in list_files(study):
-        if is_archive(entry.path) and not entry.left_out:
-            yield from sorted((member for member, _ in open_archive(study, entry)), key=lambda member: member.path)
-        else:
-            yield entry
-
-
 def list_files(study: Path) -> Iterator[FileEntry]:
     """Every file of a study, in order of path, archives not opened.
 

@@ -31,7 +31,7 @@ from nen_imaging.dicom.select import Pins
 from nen_imaging.dicom.selection import select_series, write_selections
 from nen_imaging.dicom.stagings import undated_name
 from nen_imaging.stage import exclusive_lock
-from nen_imaging.tables import read_table, write_table
+from nen_imaging.tables import read_stagings, write_table
 
 LOCK_WAIT_S = 3600.0
 
@@ -99,6 +99,8 @@ def index_study(
     ------
     Refusal
         ``study.empty``: no file is DICOM.
+    SeveralPinnedError
+        ``pins`` choose two series of one kind for one staging.
     PrivacyError
         The results were made with another key, or two patients share a pseudonym.
     StageError
@@ -122,7 +124,7 @@ def index_study(
         with FilesDatabase(results.files_database) as database:  # the scan is kept, whatever becomes of the choice
             look = Glances(study, database)
             selection = select_series(series, results, options, pins or {}, look, reselect=reselect)
-        stagings = staging_rows(selection, read_table(results.stagings_table))
+        stagings = staging_rows(selection, read_stagings(results))
         write_table(
             results.series_table, SERIES_COLUMNS, series_rows(series, selection, pins or {}), only_if_changed=True
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from nen_imaging.contract import REASONS, StagingState
+from nen_imaging.contract import REASONS, STAGINGS_COLUMNS, StagingState
 from nen_imaging.dicom.database import FileRow
 from nen_imaging.dicom.group import Series, SeriesKind
 from nen_imaging.dicom.privacy import Pseudonymiser, file_label
@@ -98,7 +98,8 @@ def staging_rows(selection: Selection, before: Iterable[Row]) -> list[Row]:
     active = {(one.staging.patient, one.staging.name) for one in selection.selected}
     gone = [row for row in before if (row["patient"], row["staging"]) not in active]
     rows = [_staging_row(one) for one in selection.selected]
-    rows += [{**row, "state": StagingState.GONE, "notes": ""} for row in gone]
+    left = {"state": StagingState.GONE, "notes": ""}
+    rows += [{column: row.get(column, "") for column in STAGINGS_COLUMNS} | left for row in gone]
     return sorted(rows, key=lambda row: (row["patient"], row["staging"]))
 
 

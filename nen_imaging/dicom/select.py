@@ -7,7 +7,7 @@ points and their reasons stand in `index/series.csv`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,11 +149,19 @@ class Choice:
     better: Series | None = None
 
 
+class SeveralPinnedError(ValueError):
+    """Pins choose several series where one can be measured."""
+
+    def __init__(self, series: Collection[str]) -> None:
+        super().__init__(f"The series {', '.join(series)} are pinned for one staging; one alone can be measured.")
+        self.series = series
+
+
 def choose(candidates: Sequence[Series], scores: Mapping[str, Score], pins: Pins, previous: str | None) -> Choice:
     """Choose one of the candidates: a pinned one, else the one chosen before, else the one with most points.
 
     ``pins`` maps series keys to True for chosen, False for banned, as `pins.csv` says. ``previous`` is the series
-    chosen last time: a selection is sticky.
+    chosen last time: a selection is sticky. Raises SeveralPinnedError where pins choose more than one candidate.
     """
     allowed = [one for one in candidates if pins.get(one.key) is not False]
     if not allowed:
@@ -161,6 +169,8 @@ def choose(candidates: Sequence[Series], scores: Mapping[str, Score], pins: Pins
     ranked = sorted(allowed, key=lambda one: (-scores[one.key].points, -one.slices, one.key))
     first_reason = "most points" if len(ranked) > 1 else "the only one"
     pinned = [one for one in ranked if pins.get(one.key)]
+    if len(pinned) > 1:
+        raise SeveralPinnedError([one.key for one in pinned])
     if pinned:
         return Choice(pinned[0], "pinned in pins.csv")
     kept = next((one for one in ranked if one.key == previous), None)

@@ -24,7 +24,7 @@ from nen_imaging.dicom.select import (
 )
 from nen_imaging.dicom.stagings import UNDATED, Staging, make_stagings
 from nen_imaging.stage import write_json
-from nen_imaging.tables import read_table
+from nen_imaging.tables import read_stagings
 
 _TEXT_OF_CODE = {
     "identity.weak": "The series carries no PatientID; its patient is known by PatientName or study alone.",
@@ -109,7 +109,7 @@ def select_series(
 
 def _known_anchors(results: Results) -> dict[str, list[str]]:
     known: dict[str, list[str]] = defaultdict(list)
-    for row in read_table(results.stagings_table):
+    for row in read_stagings(results):
         if not row["staging"].startswith(UNDATED):
             known[row["patient"]].append(row["staging"])
     return known

@@ -57,11 +57,6 @@ class Registration:
     def trusted(self) -> bool:
         return not self.reason
 
-    @property
-    def volume_change(self) -> float:
-        """Volume of the staging's liver over the reference's, as the alignment has it."""
-        return float(np.linalg.det(self.matrix[:3, :3]))
-
 
 def liver_of(ct: Volume, liver: Volume, spacing_mm: float = 4.0) -> Liver:
     """Cut the liver out with a margin and bring it to a coarse grid.

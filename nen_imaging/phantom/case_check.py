@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from nen_imaging.contract import Results, StagingState
 from nen_imaging.phantom.case import CourseStaging
 from nen_imaging.report.summary import aligned
-from nen_imaging.tables import read_table
+from nen_imaging.tables import read_stagings, read_table
 
 TOLERANCE_POINTS = 3.0
 
@@ -35,7 +35,7 @@ class CheckedStaging:
 
 def check_case(results: Results, course: Sequence[CourseStaging]) -> list[CheckedStaging]:
     """Hold the measured loads of the case's one patient against the course; the truth of the images is not read."""
-    stagings = [row for row in read_table(results.stagings_table) if row["state"] == StagingState.ACTIVE]
+    stagings = [row for row in read_stagings(results) if row["state"] == StagingState.ACTIVE]
     patient_of = {row["staging"]: row["patient"] for row in stagings}
     return [_checked(results, patient_of.get(f"{planned.date}"), planned) for planned in course]
 

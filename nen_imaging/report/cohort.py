@@ -24,7 +24,7 @@ from nen_imaging.contract import (
 from nen_imaging.report.response import is_by_reader, shown_responses, with_reader
 from nen_imaging.report.staging import StagingResult, read_staging
 from nen_imaging.stage import StageError, StageRecord, read_record, reasons_of
-from nen_imaging.tables import read_table, write_table, write_text
+from nen_imaging.tables import read_stagings, read_table, write_table, write_text
 
 FAILED = "failed"
 _PET_STAGES = ("import_pet", "uptake")
@@ -76,6 +76,11 @@ def build_cohort(results: Results) -> CohortSummary:
     return cohort.summary
 
 
+def failed_patients(results: Results) -> set[str]:
+    """The patients with a stage that failed, as `build_cohort` told last; one that was killed left no error record."""
+    return {row["patient"] for row in read_table(results.cohort / "failures.csv") if row.get("state") == FAILED}
+
+
 def read_cohort(results: Results) -> Cohort:
     """Read every active staging and patient of the index, and the records of what failed."""
     cohort, errors = Cohort([], [], []), _errors(results)
@@ -90,7 +95,7 @@ def read_cohort(results: Results) -> Cohort:
 def active_stagings(results: Results) -> dict[str, list[dict[str, str]]]:
     """The rows of index/stagings.csv whose images still lie in the study, by patient."""
     found: dict[str, list[dict[str, str]]] = {}
-    for row in read_table(results.stagings_table):
+    for row in read_stagings(results):
         if row["state"] == StagingState.ACTIVE:
             found.setdefault(row["patient"], []).append(row)
     return found

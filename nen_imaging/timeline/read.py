@@ -5,13 +5,19 @@ from __future__ import annotations
 import csv
 import difflib
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nen_imaging.timeline.tables import CORRECTABLE, DATE_TAG, PATIENT, RESPONSES, TABLES, Column
 
 NIFTI = (".nii", ".nii.gz")
+_SAID_ONCE: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "corrections": (("staging", "tag"), "value"),
+    "readings": (("staging",), "value"),
+    "pins": (("series",), "choice"),
+    "links": (("earlier_staging", "earlier_lesion", "later_staging", "later_lesion"), "relation"),
+}  # table -> what a row speaks of, and what it says of it; of the readings only responses
 _DICOM = (".dcm", ".seg")  # DICOM SEG; a reader's volume of interest may be RTSTRUCT as well
 
 
@@ -54,6 +60,13 @@ class Timeline:
         rows = (row.cells for row in self.rows("corrections"))
         return {cells["staging"]: cells["value"] for cells in rows if cells["tag"] == DATE_TAG}
 
+    def contradicting_pins(self, series: Collection[str]) -> TimelineError:
+        """The error that several series are chosen where one can be measured."""
+        rows = {row.cells["series"]: row for row in reversed(self.rows("pins")) if row.cells["series"] in series}
+        first, second = sorted(rows.values(), key=lambda row: row.line)[:2]
+        text = f"row {first.line} chooses another series of this kind for the same staging; keep one of the two rows"
+        return second.error(text, "series")
+
     def file(self, row: TimelineRow) -> Path:
         """The file that a row of `masks` (below ``masks/`` or the folder itself) or `voi` names."""
         if self.folder is None:
@@ -85,10 +98,28 @@ def read_timeline(folder: Path | None) -> Timeline:
         elif close := difflib.get_close_matches(path.stem, TABLES, n=1, cutoff=0.75):
             raise TimelineError(f"{path.name} is no table of a timeline. Did you mean {close[0]}.csv?")
     timeline = Timeline(folder, tables)
+    refuse_contradictions(timeline.rows("pins"))
+    refuse_contradictions(row for row in timeline.rows("corrections") if row.cells["tag"] == DATE_TAG)
     for row in (*timeline.rows("masks"), *timeline.rows("voi")):
         if not timeline.file(row).name.lower().endswith(NIFTI + _DICOM):
             raise row.error(f"allowed: NIfTI or DICOM ({', '.join(NIFTI + _DICOM)})", "file")
     return timeline
+
+
+def refuse_contradictions(rows: Iterable[TimelineRow]) -> None:
+    """Raise TimelineError at the first row of a table that contradicts an earlier one; equal rows may stand twice.
+
+    Rows are held against each other by the names that stand in them: a staging has several, and its patient too, so
+    that `split_timeline` asks again once these are known.
+    """
+    earlier: dict[tuple[str, ...], TimelineRow] = {}
+    for row in rows:
+        if row.table not in _SAID_ONCE or row.cells.get("reading", "response") != "response":
+            continue
+        of_what, says = _SAID_ONCE[row.table]
+        first = earlier.setdefault(tuple(row.cells[column] for column in of_what), row)
+        if (one := first.cells[says]) != (other := row.cells[says]):
+            raise row.error(f"found {other!r}, but row {first.line} says {one!r}; keep one of the two rows", says)
 
 
 def _read_table(path: Path, columns: tuple[Column, ...]) -> list[TimelineRow]:

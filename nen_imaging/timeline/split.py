@@ -14,7 +14,7 @@ from typing import Any
 
 from nen_imaging.contract import CORRECTIONS, LINKS, READER, TIMELINE, Refusal, Results
 from nen_imaging.stage import sha256_of, write_json
-from nen_imaging.timeline.read import NIFTI, Timeline, TimelineRow
+from nen_imaging.timeline.read import NIFTI, Timeline, TimelineRow, refuse_contradictions
 from nen_imaging.timeline.shift import shown
 from nen_imaging.timeline.tables import DATE_TAG
 from nen_imaging.volume import Volume, read_nifti, write_nifti
@@ -58,7 +58,8 @@ def split_timeline(
     Raises
     ------
     TimelineError
-        A row leaves the patient out although the study holds several, or means several patients at once.
+        A row leaves the patient out although the study holds several, means several patients at once, or contradicts
+        another row.
     """
     notes: list[str] = []
     rows: _Split = {}
@@ -71,6 +72,8 @@ def split_timeline(
                 rows.setdefault((patient, table), []).append(placed)
             else:
                 notes.append(f"{table}.csv, row {row.line}: the patient has no such staging; not used")
+    for together in rows.values():
+        refuse_contradictions(together)
     for patient, names in stagings.items():
         days = (moved_days or {}).get(patient, 0)
         _write_patient(results, patient, rows, days)

@@ -139,3 +139,30 @@ def test_pins_and_rows_without_a_place_are_told(verb):
     assert code == 0
     assert "pins.csv: the study has no series QQQQ; not used" in printed
     assert "corrections.csv, row 2: the patient has no such staging; not used" in printed
+
+
+def test_an_edited_table_of_stagings_is_a_message_and_without_it_all_is_as_before(verb):
+    verb.run()
+    before = verb.results.stagings_table.read_text("utf-8")
+    verb.results.stagings_table.write_text(before.replace("staging,", "Staging,", 1), "utf-8")
+    code, printed = verb.run()
+    assert code == 2
+    assert "stagings.csv: row 1 has no column staging. Undo the edit, or remove the file" in printed
+    verb.results.stagings_table.unlink()
+    assert verb.run()[0] == 0
+    assert verb.results.stagings_table.read_text("utf-8") == before
+
+
+def test_two_pinned_series_of_one_kind_and_staging_are_refused_and_nothing_is_chosen(verb):
+    ct = Volume(np.full((4, 4, 4), 40, np.int16), AFFINE)
+    write_ct_series(verb.study / "other", ct, patient=ANN, series_number=7)
+    verb.run()
+    selections = [path.read_bytes() for path in verb.results.root.rglob("ct_selection.json")]
+    keys = [row["series"] for row in read_table(verb.results.series_table) if row["modality"] == "CT"]
+    verb.table("pins", "series,choice", f"{keys[0]},chosen", f"{keys[0]},chosen", f"{keys[1]},chosen")
+    code, printed = verb.run()
+    assert code == 2
+    assert "pins.csv, row 4, column series: row 2 chooses another series of this kind" in printed
+    assert [path.read_bytes() for path in verb.results.root.rglob("ct_selection.json")] == selections
+    verb.table("pins", "series,choice", f"{keys[0]},chosen", f"{keys[1]},banned")
+    assert verb.run()[0] == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nen_imaging.dicom.files import BrokenArchiveError, FileEntry, list_files, open_archive, open_files, walk
+from nen_imaging.dicom.files import BrokenArchiveError, FileEntry, is_archive, list_files, open_archive, open_files
 
 CONTENT = {"b/2": b"two", "a c/ü/1.dcm": b"one", "z": b""}
 
@@ -20,6 +20,15 @@ def study(tmp_path):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
     return folder
+
+
+def walk(study):
+    """Every file of a study, in order of path, archives replaced by their members."""
+    for entry in list_files(study):
+        if is_archive(entry.path) and not entry.left_out:
+            yield from sorted((member for member, _ in open_archive(study, entry)), key=lambda member: member.path)
+        else:
+            yield entry
 
 
 def paths(study):

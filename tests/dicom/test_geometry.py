@@ -19,8 +19,9 @@ from nen_imaging.dicom.geometry import Arrangement, Plane, arrange, plane_of
 from nen_imaging.dicom.regrid import build_volume
 from nen_imaging.dicom.series import read_ct
 from nen_imaging.phantom.dicom_writer import write_ct_series
-from nen_imaging.volume import LPS_TO_RAS, Volume, from_itk, require_same_grid
+from nen_imaging.volume import LPS_TO_RAS, Volume, require_same_grid
 from tests.dicom.datasets import changed
+from tests.itk import from_itk
 
 AXIS_ORDERS = [
     np.array([[sign * (axis == row) for axis, sign in zip(axes, signs, strict=True)] for row in range(3)], float)

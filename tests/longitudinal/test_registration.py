@@ -49,7 +49,7 @@ def test_a_liver_that_lies_otherwise_on_another_grid_is_found(reference):
     assert error_mm(reference, found.matrix, true).max() < 4.0
     assert found.trusted
     assert found.liver_dice > 0.95
-    assert found.volume_change == pytest.approx(1.04 * 0.96 * 1.03, rel=0.04)
+    assert np.linalg.det(found.matrix[:3, :3]) == pytest.approx(1.04 * 0.96 * 1.03, rel=0.04)
 
 
 def test_the_same_input_gives_the_same_bytes(reference):

@@ -19,7 +19,8 @@ from pydicom.uid import (
 from nen_imaging.phantom.dicom_writer import write_ct_series, write_pet_series
 from nen_imaging.phantom.radiotracer import Injection
 from nen_imaging.phantom.series_options import PatientTags
-from nen_imaging.volume import Volume, from_itk
+from nen_imaging.volume import Volume
+from tests.itk import from_itk
 
 
 def make_volume(shape=(7, 5, 4), affine=None, seed=0):

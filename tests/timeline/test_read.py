@@ -99,6 +99,13 @@ def test_what_spreadsheets_write(folder):
         ("corrections", "staging,tag,value,reason\n2016-07-14,PatientWeight,0,y\n", "a number above 0"),
         ("corrections", "staging,tag,value,reason\n2016-07-14,PatientSex,unknown,y\n", "allowed: m, f"),
         ("pins", "series,choice\nX,maybe\n", "allowed: chosen, banned"),
+        ("pins", "series,choice\nX,chosen\nX,banned\n", "row 3, column choice: found 'banned', but row 2 says"),
+        (
+            "corrections",
+            "staging,tag,value,reason\nundated-2X7K57,AcquisitionDate,2005-10-20,a\n"
+            "undated-2X7K57,AcquisitionDate,2005-10-21,b\n",
+            "row 3, column value: found '2005-10-21', but row 2 says '2005-10-20'; keep one of the two rows",
+        ),
         ("masks", "staging,file\n2016-07-14,august.nii.gz\n", "the file does not exist"),
         ("masks", "staging,file\n2016-07-14,../july.nii.gz\n", "a path below the timeline folder"),
         ("voi", "staging,name,file\n2016-07-14,primary,voi.csv\n", "allowed: NIfTI"),
@@ -107,6 +114,11 @@ def test_what_spreadsheets_write(folder):
 )
 def test_what_is_wrong_is_named_by_place_and_remedy(folder, table, content, told):
     assert told in refusal(folder, table, content)
+
+
+def test_a_row_may_stand_twice(folder):
+    (folder / "pins.csv").write_text("series,choice,reason\nX,banned,blurred\nX,banned,breathing\n", "utf-8")
+    assert read_timeline(folder).pins == {"X": False}
 
 
 def test_another_encoding_is_named(folder):

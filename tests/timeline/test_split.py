@@ -188,6 +188,34 @@ def test_two_masks_for_one_staging_are_refused(case):
         case.split()
 
 
+@pytest.mark.parametrize(
+    ("table", "columns", "rows", "told"),
+    [
+        ("corrections", "tag,value,reason", ("PatientWeight,72,a", "PatientWeight,80,b"), "'80', but row 2 says '72'"),
+        ("readings", "reading,value,reason", ("response,SD,a", "response,PD,b"), "'PD', but row 2 says 'SD'"),
+        (
+            "links",
+            "earlier_staging,earlier_lesion,later_lesion,relation",
+            ("2020-01-15,1,2,same", "2020-01-20,1,2,different"),
+            "'different', but row 2 says 'same'",
+        ),
+    ],
+)
+def test_rows_that_contradict_each_other_are_refused_whatever_their_staging_is_called(case, table, columns, rows, told):
+    staging = "later_staging" if table == "links" else "staging"
+    first, second = rows
+
+    def write(*lines):
+        case.table(table, "\n".join((f"patient,{staging},{columns}", *lines)) + "\n")
+
+    write(f"ID-1,2020-01-15,{first}", f"ID-1,2020-01-20,{second}")
+    with pytest.raises(TimelineError, match=rf"{table}\.csv, row 3, column \w+: found {told}; keep one"):
+        case.split()
+    assert not case.files()
+    write(f"ID-1,2020-01-15,{first}", f"ID-1,2020-01-20,{first}")
+    assert case.split() == []
+
+
 def test_one_patient_may_be_left_out_two_not(case):
     case.table("markers", "date,marker,value,unit\n2020-01,CgA,1,ug/L\n")
     assert case.split({ANN: STAGINGS[ANN]}) == []
