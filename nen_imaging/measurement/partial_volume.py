@@ -47,8 +47,8 @@ class _Region:
 
     @classmethod
     def of(cls, share: Shares, spread: Shares) -> _Region | None:
-        """None where the region fills nothing of the PET."""
-        if not (share > 0).any():
+        """None where the region fills nothing of the PET, or so little that its blur at the voxel's centre is 0."""
+        if not float((share * spread).sum(dtype=float)) > 0:
             return None
         box: Box = ndimage.find_objects(((share > 0) | (spread > 0)).astype(np.uint8))[0]
         return cls(box, share[box].copy(), spread[box].copy())

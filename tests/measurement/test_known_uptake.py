@@ -108,3 +108,10 @@ def test_what_lies_beside_the_liver_is_not_taken_for_a_cold_lesions_uptake(from_
     )[1]
     assert found.suv_mean == pytest.approx(1.5, rel=0.03)
     assert found.suv_peak == pytest.approx(1.5, rel=0.05)
+
+
+def test_what_no_voxel_sees_is_left_out():
+    """A lesion of 2 mm between the centres of 5 mm voxels, under a blur that reaches none of them."""
+    pet, fine = grid((12, 12, 12), (5.0,) * 3), grid((60, 60, 60), (1.0,) * 3)
+    liver, speck = (fine.with_array(ellipsoid(fine, (radius,) * 3)) for radius in (25, 1.2))
+    assert correct_partial_volume(pet.with_array(pet.array + 5.0), liver, [(1, speck)], fwhm_mm=0.5) == {}

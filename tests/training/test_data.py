@@ -78,7 +78,7 @@ def test_the_reference_is_the_parenchymas_at_a_high_load(case, recipe):
     label = case.label.array.copy()
     label[:, :24][label[:, :24] > 0] = 2
     assert (label == 2).sum() > 0.55 * (label > 0).sum()
-    hu = np.where(label == 2, 40, case.image.array).astype(np.int16)
+    hu = np.where(label == 2, case.image.array - 60, case.image.array).astype(np.int16)
     full = replace(case, image=case.image.with_array(hu), label=case.label.with_array(label))
     plain = recipe.lesions.model_copy(update={"share": 0.0, "phase_share": 0.0})
     assert make_variant(full, plain, np.random.default_rng(0)).reference_hu == pytest.approx(100, abs=6)
