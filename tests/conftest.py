@@ -11,6 +11,8 @@ import pytest
 hypothesis.settings.register_profile("repository", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("repository")
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command does; before torch is imported
+
 _REPOSITORY = Path(__file__).resolve().parent.parent
 
 
