@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nen_imaging.training.calibrate import TOTAL_SHIFTS, Voxels, _found, fit_lesions
+from nen_imaging.training import calibrate
+from nen_imaging.training.calibrate import TOTAL_SHIFTS, Voxels, _errors, _found, fit_lesions
 
 
 def voxels(lesions: int, *, lesion_logit: float, liver_logit: float) -> Voxels:
@@ -45,3 +46,22 @@ def test_specks_that_are_sure_nowhere_are_not_found():
 def test_the_calibration_tells_how_sure_a_lesion_must_be():
     fitted = fit_lesions([voxels(50, lesion_logit=1.0, liver_logit=-4.0)] * 3)
     assert fitted.lesion_peak == pytest.approx(1 / (1 + np.exp(-2 * fitted.lesion_scale)), abs=0.006)
+
+
+def test_a_load_error_keeps_its_sign():
+    case = voxels(200, lesion_logit=1.0, liver_logit=-4.0)
+    assert _errors(case, 0.0) == (0.0, 0.0)
+    assert _errors(case, -2.0) == (1.0, pytest.approx(-20 / 25))
+    assert _errors(case, 5.0) == (pytest.approx(1 - 400 / 1200), 1.0)
+
+
+@pytest.mark.parametrize(("weight", "found"), [(0.0, 160), (0.25, 245)])
+def test_a_load_too_low_elsewhere_makes_up_for_one_a_little_too_high(monkeypatch, weight, found):
+    """40 faint lesion voxels stand beside 45 healthy ones; half of the other liver's lesion can never be found."""
+    counts, logits = (160, 40, 45, 755), (1.0, -0.3, -0.3, -25.0)
+    faint = Voxels.of(np.repeat(logits, counts).astype(np.float32), np.arange(1000) < 200, 200, 1000)
+    lost = Voxels.of(np.repeat((1.0, -25.0), (100, 900)).astype(np.float32), np.arange(1000) < 200, 200, 1000)
+    monkeypatch.setattr(calibrate, "_BIAS_WEIGHT", weight)
+    fitted = fit_lesions([faint, lost])
+    logit = fitted.lesion_logit(faint.logit, np.ones(1000, bool))
+    assert (logit >= 0).sum() == found

@@ -7,6 +7,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from nen_imaging.segmentation.bundle import read_inference
+from nen_imaging.segmentation.calibration import Calibration
 from nen_imaging.segmentation.kinds.networks import _organ
 from nen_imaging.segmentation.two_stage import FineView
 from nen_imaging.volume import Volume
@@ -49,3 +50,12 @@ def test_lesions_are_found_by_the_shifted_logit(view, tiny_bundle):
 def test_more_than_the_load_of_the_patient_asks_for_vanishes(view, tiny_bundle):
     """The expected load is low, so that its logit, weighed, lowers that of every voxel."""
     assert lesions(view, tiny_bundle, load_weight=1.0) == [False, False]
+
+
+def test_a_low_load_does_not_lower_its_own_small_lesions_further():
+    """Both livers count as one with a load of 30 %."""
+    empty, small = np.full(100, -6.0, np.float32), np.r_[np.full(98, -6.0), 2.0, 2.0].astype(np.float32)
+    calibration = Calibration(load_weight=1.0)
+    inside = np.ones(100, bool)
+    lowered = [float((logit - calibration.lesion_logit(logit, inside))[0]) for logit in (empty, small)]
+    assert lowered == pytest.approx([np.log(0.7 / 0.3)] * 2, abs=1e-4)
