@@ -260,14 +260,15 @@ def load_config(
 ) -> Config:
     """Read a config file (None: all defaults), then lay overrides of single keys over it.
 
-    ``source`` is the file that the overrides were read from already. Raises ConfigError, naming the key, where it
-    comes from, what it holds and what is allowed.
+    ``source`` is the file that the overrides were read from already; without any they may come from Snakemake's
+    ``--configfile`` or ``--config``, which it merges. Raises ConfigError, naming the key, where it comes from, what it
+    holds and what is allowed.
     """
     content = laid_over(read_yaml(path) if path else {}, overrides or {})
     try:
         return Config.model_validate(content)
     except ValidationError as error:
-        place = str(path or source or "the command line")
+        place = str(path or source or "a config file or the command line")
         raise ConfigError("\n".join(_explain(item, place) for item in error.errors())) from None
 
 

@@ -83,12 +83,16 @@ REASONS: dict[str, ReasonKind] = {
     "image.unreadable": _refuses("Give a DICOM folder, an archive of one, or a NIfTI file of one CT."),
     "image.missing": _refuses("Add the images that it was made on: by itself it holds nothing to measure."),
     "image.several_patients": _refuses("Give the images of one patient, or use `nen-imaging run` for a study folder."),
-    "image.several_series": _warns("Give the folder of one series alone to have another one measured."),
+    "image.several_series": _warns("To have another one measured name it, `--series KEY`, or give its folder alone."),
+    "image.series_unknown": _refuses("Name one of its CT series, or none: then the best one is taken."),
     "header.damaged": _refuses("Copy or export the series again: the header of an image is damaged."),
     "pixels.undecodable": _refuses("Export the series uncompressed, or install a decoder for its transfer syntax."),
     "pixels.lossy": _warns("The images were compressed with loss; Hounsfield units are approximate."),
     "hu.implausible": _warns("Air, fat or soft tissue lies off its place; check the rescale of this series."),
     "slices.thick": _warns("Slices above 5 mm: small lesions are missed and the load interval is wider."),
+    "slices.not_axial": _warns(
+        "Diameters are measured within these slices and compare badly with axial ones: add or pin an axial CT."
+    ),
     # PET
     "pet.none": _refuses("Nothing to do: no PET belongs to this staging."),
     "pet.units": _refuses("Reconstruct or export the PET in BQML (or GML)."),
@@ -144,6 +148,10 @@ REASONS: dict[str, ReasonKind] = {
     "reader.mask_regridded": _warns("Draw on the CT that is measured where single voxels matter."),
     "reader.lesion_unknown": _warns(
         "Look the number up in `measure/lesions.csv` and correct it in `readings.csv` or `links.csv`."
+    ),
+    "reader.lesion_changed": _warns(
+        "The reading was not applied. Look the lesion up in `measure/lesions.csv` and correct `lesion` and `volume_ml` "
+        "in `readings.csv`."
     ),
     "reader.mask": _warns("A reader's mask replaces the network's; both loads are shown."),
     "region.unreadable": _refuses("Export the region again as RTSTRUCT, DICOM SEG or NIfTI, on several slices."),

@@ -24,6 +24,8 @@ from nibabel.orientations import (
 from numpy.typing import NDArray
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_STANDS_OUT = 1.5  # a spacing that many times the others is that of slices
+_PLANES = ("sagittal", "coronal", "axial")  # across x, y, z
 
 Array = NDArray[np.generic]
 FloatArray = NDArray[np.floating]
@@ -81,6 +83,24 @@ class Volume:
         affine[:3, 3] = self.affine[:3, :3] @ start + self.affine[:3, 3]
         box = tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True))
         return Volume(self.array[box], affine)
+
+
+def slice_axis(affine: FloatArray) -> int:
+    """The array axis that runs across the slices.
+
+    It is the one whose spacing is clearly the largest; of nearly even spacings, where any cut is as good as another,
+    the one nearest to the patient's head-foot direction.
+    """
+    spacing_mm = np.linalg.norm(affine[:3, :3], axis=0)
+    widest = int(spacing_mm.argmax())
+    if spacing_mm[widest] > _STANDS_OUT * np.delete(spacing_mm, widest).max():
+        return widest
+    return int(np.abs(affine[2, :3] / spacing_mm).argmax())
+
+
+def slice_plane(affine: FloatArray) -> str:
+    """The plane of the slices (`slice_axis`) in the patient: ``axial``, ``coronal`` or ``sagittal``."""
+    return _PLANES[int(np.abs(affine[:3, slice_axis(affine)]).argmax())]
 
 
 def require_same_grid(first: Volume, second: Volume, *, tolerance_mm: float = 0.01) -> None:

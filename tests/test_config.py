@@ -64,3 +64,9 @@ def test_a_file_that_is_no_config_is_refused_with_its_path(tmp_path: Path, conte
 def test_a_missing_file_is_refused_with_its_path(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.yaml"):
         load_config(tmp_path / "none.yaml")
+
+
+def test_settings_of_unknown_source_are_not_said_to_stand_on_the_command_line() -> None:
+    """Snakemake merges ``--configfile`` and ``--config`` before it hands them over."""
+    with pytest.raises(ConfigError, match=r"segment\.modell \(from a config file or the command line\) is unknown"):
+        load_config(overrides={"segment": {"modell": "x"}})

@@ -5,6 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nen_imaging.dicom.series import CtImage
+    from nen_imaging.stage import Context
 
 HELP = "segment one CT (DICOM folder, archive or NIfTI): liver.nii.gz, load.json, lesions.csv, qc.png"
 
@@ -13,6 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument("image", type=Path, help="DICOM folder or archive, or .nii[.gz] in HU")
     parser.add_argument("--out", type=Path, required=True, help="folder to write; it is replaced as a whole")
+    parser.add_argument(
+        "--series", metavar="KEY", help="CT series to take (default: of several the one with most points)"
+    )
     parser.add_argument("--model", help="bundle of models/registry.yaml (default: its default)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--config", type=Path, help="YAML with the keys of config/default.yaml that differ")
@@ -23,36 +31,44 @@ def run(arguments: argparse.Namespace) -> int:
     """Run import, segment and measure of the workflow on one image, then keep what a person reads."""
     import tempfile
 
+    from nen_imaging.config import load_config
     from nen_imaging.contract import ExitCode
-    from nen_imaging.stage import StageError
+    from nen_imaging.dicom.image import read_image
+    from nen_imaging.dicom.select import SelectionRules
+    from nen_imaging.shipped import shipped
+    from nen_imaging.stage import Context, StageError
+    from nen_imaging.workflow import segment_options
 
     out = arguments.out.absolute()
     if out.exists() and not (out / "load.json").is_file() and any(out.iterdir()):
         raise StageError(f"{out} holds other files; name a new folder, or one that an earlier segment wrote.")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    config = load_config(arguments.config, {"segment": {"model": arguments.model}} if arguments.model else None)
+    bundle = segment_options(config)
+    rules = SelectionRules.of(config.options_of("selection"))
+    image = read_image(
+        arguments.image, series=arguments.series, rules=rules, tell=print, **config.options_of("import_ct")
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)  # nothing is made for what cannot be read
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as work:
-        load = _stages(arguments, Path(work))
+        context = Context(Path(work), shipped("models"), arguments.device, arguments.threads)
+        load = _stages(image, bundle, config.options_of("measure"), context)
         _keep(Path(work), out)
     print(_sentence(load))
     print(f"Written: {out}/liver.nii.gz, load.json, lesions.csv, qc.png")
     return ExitCode.ALL_MEASURED
 
 
-def _stages(arguments: argparse.Namespace, work: Path) -> dict:
+def _stages(image: CtImage, segment: dict[str, Any], measure: dict[str, Any], context: Context) -> dict[str, Any]:
+    """The content of load.json; ``segment`` and ``measure`` are the options of these stages."""
     import json
     from dataclasses import replace
 
-    from nen_imaging.config import load_config
     from nen_imaging.contract import Refusal
-    from nen_imaging.dicom.image import read_image
-    from nen_imaging.shipped import shipped
-    from nen_imaging.stage import Context, Outcome, Stage, StageCall, reasons_of, run_stage, write_json
+    from nen_imaging.stage import Outcome, Stage, StageCall, reasons_of, run_stage, write_json
     from nen_imaging.volume import write_nifti
-    from nen_imaging.workflow import segment_options, stage_of
+    from nen_imaging.workflow import stage_of
 
-    config = load_config(arguments.config, {"segment": {"model": arguments.model}} if arguments.model else None)
-    context = Context(work, shipped("models"), arguments.device, arguments.threads)
-    image = read_image(arguments.image, **config.options_of("import_ct"))
+    work = context.results
 
     def imported(call: StageCall) -> Outcome:
         write_nifti(call.folder / "ct.nii.gz", image.volume)
@@ -61,8 +77,8 @@ def _stages(arguments: argparse.Namespace, work: Path) -> dict:
     write_json(work / "reader.json", {"mask": None, "lesions": [], "voi": []})
     steps: list[tuple[Stage, tuple[Path, ...], dict]] = [
         (replace(stage_of("import_ct"), work=imported), (), {}),
-        (stage_of("segment"), (work / "ct",), segment_options(config)),
-        (stage_of("measure"), (work / "ct", work / "segment", work / "reader.json"), config.options_of("measure")),
+        (stage_of("segment"), (work / "ct",), segment),
+        (stage_of("measure"), (work / "ct", work / "segment", work / "reader.json"), measure),
     ]
     for stage, inputs, options in steps:
         folder = "ct" if stage.name == "import_ct" else stage.name

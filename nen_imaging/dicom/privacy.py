@@ -128,6 +128,11 @@ def load_key(*, outside: Iterable[Path] = ()) -> bytes:
     return key
 
 
+def key_for_showing() -> bytes:
+    """The key where there is one, else a fixed one: for what is shown and never written. No key is made for it."""
+    return load_key() if key_path().exists() else bytes(_KEY_BYTES)
+
+
 def _make_key(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle, temporary = tempfile.mkstemp(dir=path.parent)  # mode 600

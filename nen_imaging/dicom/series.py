@@ -25,7 +25,7 @@ from nen_imaging.dicom.pixels import AIR_HU, activity, hounsfield, hounsfield_re
 from nen_imaging.dicom.regrid import build_volume
 from nen_imaging.dicom.suv import SuvFactor, describe, suv_factor
 from nen_imaging.dicom.vocabulary import kernel_word
-from nen_imaging.volume import Array, Volume
+from nen_imaging.volume import Array, Volume, slice_plane
 
 Files = Iterable[tuple[str, BinaryIO]]
 
@@ -122,16 +122,31 @@ def read_ct(files: Files, *, spacing_tolerance_mm: float = 0.1, resample_uneven:
     )
     if scouts:
         reasons.append(Reason("slices.localizer_dropped", f"{scouts} scouts were left out."))
-    spacing_mm = [round(float(value), 6) for value in volume.spacing_mm]
-    if spacing_mm[2] > _THICK_MM + 0.01:
-        reasons.append(Reason("slices.thick", f"Slices lie {spacing_mm[2]:.1f} mm apart."))
+    reasons += slice_reasons(volume, 2)
     reasons += hounsfield_reasons(volume.array)  # type: ignore[arg-type]  # int16 by construction
-    facts |= {
-        "slices": volume.shape[2],
-        "slice_spacing_mm": spacing_mm[2],
-        "pixel_spacing_mm": spacing_mm[:2],
+    return CtImage(volume, reasons, facts | slice_facts(volume, 2))
+
+
+def slice_facts(volume: Volume, axis: int) -> dict[str, Any]:
+    """What a CT's record tells of its slices, which follow each other along that array axis."""
+    spacing_mm = [round(float(value), 6) for value in volume.spacing_mm]
+    return {
+        "slices": volume.shape[axis],
+        "slice_spacing_mm": spacing_mm.pop(axis),
+        "pixel_spacing_mm": spacing_mm,
+        "plane": slice_plane(volume.affine),
     }
-    return CtImage(volume, reasons, facts)
+
+
+def slice_reasons(volume: Volume, axis: int) -> list[Reason]:
+    """What the slices, which follow each other along that array axis, do to measurements."""
+    reasons = []
+    spacing_mm, plane = float(volume.spacing_mm[axis]), slice_plane(volume.affine)
+    if spacing_mm > _THICK_MM + 0.01:
+        reasons.append(Reason("slices.thick", f"Slices lie {spacing_mm:.1f} mm apart."))
+    if plane != "axial":
+        reasons.append(Reason("slices.not_axial", f"The slices are {plane}, {spacing_mm:.1f} mm apart."))
+    return reasons
 
 
 def read_pet(

@@ -93,6 +93,6 @@ def _files(call: StageCall, selection: dict[str, Any]) -> Any:  # noqa: ANN401 -
     return open_files(*files_of_series(Results(call.context.results), selection["series"]))
 
 
-IMPORT_CT = Stage("import_ct", 5, _import_ct)
+IMPORT_CT = Stage("import_ct", 6, _import_ct)
 IMPORT_LOW_DOSE_CT = Stage("import_low_dose_ct", 2, _import_low_dose_ct)
 IMPORT_PET = Stage("import_pet", 3, _import_pet)

@@ -46,9 +46,15 @@ class Thresholds:
         return cls(**{item.name: options[item.name] for item in fields(cls) if item.name in options})
 
 
+SMALLEST_MEASURABLE_ML = math.pi / 6  # a sphere of 10 mm, RECIST's smallest measurable lesion: 0.52 ml
+
+
 @dataclass(frozen=True)
 class Rule:
-    """One criterion on one figure: how far it must rise from the nadir, or fall from the baseline."""
+    """One criterion on one figure: how far it must rise from the nadir, or fall from the baseline.
+
+    ``progression_at_least`` is the smallest value that ever is progression: no percentage of a nadir of 0 is a limit.
+    """
 
     criterion: str
     figure: str
@@ -56,10 +62,12 @@ class Rule:
     progression_percent: float
     progression_absolute: float
     response_percent: float
+    progression_at_least: float = 0.0
 
     def progression_from(self, nadir: float) -> float:
         """The smallest value that is progression."""
-        return max(nadir * (1 + self.progression_percent / 100), nadir + self.progression_absolute)
+        risen = max(nadir * (1 + self.progression_percent / 100), nadir + self.progression_absolute)
+        return max(risen, self.progression_at_least)
 
     def response_from(self, baseline: float) -> float:
         """The largest value that is a partial response."""
@@ -74,7 +82,7 @@ def rules(thresholds: Thresholds) -> dict[str, Rule]:
         Rule("hepatic RECIST", "sum of diameters", "mm", t.recist_progression_percent, t.recist_progression_mm,
              t.recist_response_percent),
         Rule("volumetric", "lesion volume", "ml", t.volumetric_progression_percent, 0.0,
-             t.volumetric_response_percent),
+             t.volumetric_response_percent, SMALLEST_MEASURABLE_ML),
     )  # fmt: skip
     return {rule.criterion: rule for rule in found}
 
@@ -190,7 +198,10 @@ def _doubt(rule: Rule, baseline: float, nadir: float, now: Measured, judged: Res
     span = f"interval {_number(low)}-{_number(high)}" if high > low else f"value {_number(low)}"
     return _Doubt(
         classes=" or ".join([judged, *(others or [Response.SD])]),
-        exactly=" and ".join(f"exactly {_percent(_change(reference, limit))}" for limit, reference in on),
+        exactly=" and ".join(
+            f"exactly {_percent(_change(reference, limit)) or f'{_number(limit)} {rule.unit}'}"
+            for limit, reference in on
+        ),
         met=f"the {span} {rule.unit} meets the limit of "
         + " and ".join(f"{_number(limit)} {rule.unit}" for limit in between),
     )

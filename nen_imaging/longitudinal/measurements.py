@@ -21,6 +21,8 @@ class LesionMeasurement:
     eligible: bool
     """Measurable and reproducible: neither confluent, nor cut by the border, nor a probable cyst."""
     tracks: frozenset[str] = frozenset()
+    measurable: bool = True
+    """At least 10 mm, or twice the spacing of thick slices, and no probable cyst."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class StagingMeasurement:
     source: str = "network"
     truncated: bool = False
     not_measured: str = ""
+    plane: str = ""
 
     @property
     def date(self) -> PartialDate | None:
@@ -89,6 +92,7 @@ def staging_measurement(
         lesion_volume_ml=load["lesion_volume_ml"],
         lesions=tuple(_lesion(row, track_of) for row in lesions if row["lesion"] not in left_out),
         slice_spacing_mm=None if spacing is None else float(spacing),
+        plane=str(ct_facts.get("plane") or ""),
         phase=(load.get("phase") or {}).get("measured", "unknown"),
         scanner=str(ct_facts.get("scanner") or ""),
         kernel=str(ct_facts.get("kernel") or ""),
@@ -104,6 +108,7 @@ def _lesion(row: Mapping[str, str], track_of: Mapping[str, set[str]]) -> LesionM
         longest_diameter_mm=float(row["longest_diameter_mm"]),
         eligible=row["measurable"] == _YES and _YES not in doubts,
         tracks=frozenset(track_of.get(row["lesion"], ())),
+        measurable=row["measurable"] == _YES and row["probable_cyst"] != _YES,
     )
 
 
@@ -116,6 +121,8 @@ def differences(baseline: StagingMeasurement, now: StagingMeasurement) -> list[s
         thin, thick = sorted((baseline.slice_spacing_mm, now.slice_spacing_mm))
         if thick > _THICKNESS_FACTOR * thin:
             found.append(f"slices of {now.slice_spacing_mm:g} mm, at baseline {baseline.slice_spacing_mm:g} mm")
+    if baseline.plane and now.plane and baseline.plane != now.plane:
+        found.append(f"{now.plane} slices, at baseline {baseline.plane} ones")
     for name, first, second in (
         ("scanner", baseline.scanner, now.scanner),
         ("kernel", baseline.kernel, now.kernel),

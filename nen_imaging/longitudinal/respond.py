@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -141,7 +141,7 @@ class _Course:
             return _not_evaluable(now.staging, line, rule, now.not_measured)
         series = self._series(rule, baseline, when)
         new = self._new_since(baseline, when)
-        judgement = judge(rule, series[:-1], series[-1], new=self._in_words(new, series, now))
+        judgement = judge(rule, series[:-1], series[-1], new=self._in_words(new, baseline, when))
         remarks = [judgement.reason]
         if unsure := self._unsure.get(now.staging):
             remarks.append(f"{len(unsure)} possibly new, not counted")
@@ -167,7 +167,8 @@ class _Course:
         since = {track for at, tracks in self._new.items() if begin < at <= now.staging for track in tracks}
         return frozenset(since) & present
 
-    def _in_words(self, new: frozenset[str], series: Sequence[Measured], now: StagingMeasurement) -> list[str]:
+    def _in_words(self, new: frozenset[str], baseline: PartialDate, when: PartialDate) -> list[str]:
+        now = self._dated[when]
         now_new = new & self._new.get(now.staging, frozenset())
         words = []
         if now_new:
@@ -175,10 +176,16 @@ class _Course:
         elif new:
             since = sorted(staging for staging, tracks in self._new.items() if tracks & new)
             words.append(f"lesions that were new on {', '.join(since)} are still there")
-        was_free = any(item.disease_free for item in series[1:-1])
-        if was_free and self._again.get(now.staging):
-            words.append("lesions again after complete remission")
+        elif free := self._free_before_lesions(baseline, when):
+            words.append(f"lesions in a liver that was free of them on {free}")
         return words
+
+    def _free_before_lesions(self, baseline: PartialDate, when: PartialDate) -> str:
+        """The last staging since the baseline without any lesion, if now there are some: measurable, or seen before."""
+        now, earlier = self._dated[when], [item for day, item in self._dated.items() if baseline <= day < when]
+        free = max((item.staging for item in earlier if item.load_percent is not None and not item.lesions), default="")
+        seen = {track for at, tracks in self._again.items() if free < at <= now.staging for track in tracks}
+        return free if any(lesion.measurable or lesion.tracks & seen for lesion in now.lesions) else ""
 
 
 def _order(item: StagingMeasurement) -> tuple[str, str]:

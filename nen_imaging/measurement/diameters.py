@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist, squareform
 
-from nen_imaging.volume import LPS_TO_RAS
+from nen_imaging.volume import LPS_TO_RAS, slice_axis
 
 Points = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class AxialDiameters:
-    """Longest axial diameter and the longest one perpendicular to it, end points in LPS millimetres, shape (2, 3)."""
+class InPlaneDiameters:
+    """Longest diameter within a slice and the longest perpendicular to it, end points in LPS mm, shape (2, 3)."""
 
     longest_mm: float
     perpendicular_mm: float
@@ -28,14 +28,11 @@ class AxialDiameters:
     perpendicular_ends: Points
 
 
-def slice_axis(affine: NDArray[np.floating]) -> int:
-    """The array axis that runs nearest to the patient's head-foot direction."""
-    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-    return int(np.abs(directions[2]).argmax())
-
-
-def axial_diameters(mask: NDArray[np.bool_], affine: NDArray[np.floating]) -> AxialDiameters:
+def in_plane_diameters(mask: NDArray[np.bool_], affine: NDArray[np.floating]) -> InPlaneDiameters:
     """Diameters on the slice where the longest one is longest (RECIST 1.1, Eisenhauer 2009).
+
+    Slices are those of the series, in the plane of its images (`volume.slice_axis`): a cut across thick slices would
+    know an edge no better than their spacing. Of nearly even voxels they are axial.
 
     Parameters
     ----------
@@ -61,7 +58,7 @@ def axial_diameters(mask: NDArray[np.bool_], affine: NDArray[np.floating]) -> Ax
     longest, ends, perpendicular = best
     plane, origin = lift
     width = float(np.linalg.norm(perpendicular[1] - perpendicular[0]))
-    return AxialDiameters(longest, width, ends @ plane + origin, perpendicular @ plane + origin)
+    return InPlaneDiameters(longest, width, ends @ plane + origin, perpendicular @ plane + origin)
 
 
 def longest_3d_mm(mask: NDArray[np.bool_], affine: NDArray[np.floating]) -> float:

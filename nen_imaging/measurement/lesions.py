@@ -11,14 +11,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from nen_imaging.measurement.diameters import (
-    axial_diameters,
-    hull_volume_ml,
-    longest_3d_mm,
-    slice_axis,
-    sphere_diameter_mm,
-)
-from nen_imaging.volume import LPS_TO_RAS, Volume
+from nen_imaging.measurement.diameters import hull_volume_ml, in_plane_diameters, longest_3d_mm, sphere_diameter_mm
+from nen_imaging.volume import LPS_TO_RAS, Volume, slice_axis
 
 LIVER, LESION = 1, 2
 MEASURABLE_FROM_MM = 10.0  # RECIST 1.1; on slices above 5 mm twice their spacing
@@ -132,13 +126,13 @@ def _row(
     distance: Mapping[str, float],
     flags: Mapping[str, bool],
 ) -> dict[str, Any]:
-    axial = axial_diameters(mask, affine)
+    in_plane = in_plane_diameters(mask, affine)
     volume_ml = float(mask.sum() * abs(np.linalg.det(affine[:3, :3]))) / 1000
     slice_mm = float(np.linalg.norm(affine[:3, slice_axis(affine)]))
     numbers = {
         "volume_ml": volume_ml,
-        "longest_diameter_mm": axial.longest_mm,
-        "perpendicular_diameter_mm": axial.perpendicular_mm,
+        "longest_diameter_mm": in_plane.longest_mm,
+        "perpendicular_diameter_mm": in_plane.perpendicular_mm,
         "longest_diameter_3d_mm": longest_3d_mm(mask, affine),
         "sphere_diameter_mm": sphere_diameter_mm(volume_ml),
         "mean_hu": hu.mean(dtype=float),
@@ -147,13 +141,13 @@ def _row(
     }
     points = {
         "centroid": _lps(np.argwhere(mask).mean(axis=0), affine),
-        "longest_start": axial.longest_ends[0],
-        "longest_end": axial.longest_ends[1],
-        "perpendicular_start": axial.perpendicular_ends[0],
-        "perpendicular_end": axial.perpendicular_ends[1],
+        "longest_start": in_plane.longest_ends[0],
+        "longest_end": in_plane.longest_ends[1],
+        "perpendicular_start": in_plane.perpendicular_ends[0],
+        "perpendicular_end": in_plane.perpendicular_ends[1],
     }
     numbers |= {f"{name}_{axis}_mm": point[n] for name, point in points.items() for n, axis in enumerate("xyz")}
-    flags = {"measurable": axial.longest_mm >= smallest_measurable_mm(slice_mm), **flags}
+    flags = {"measurable": in_plane.longest_mm >= smallest_measurable_mm(slice_mm), **flags}
     return (
         {"lesion": number}
         | {name: round(float(value), 3) for name, value in numbers.items()}

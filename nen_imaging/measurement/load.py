@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from nen_imaging.measurement.diameters import slice_axis
 from nen_imaging.measurement.lesions import LESION
-from nen_imaging.volume import Volume
+from nen_imaging.volume import Volume, slice_axis
 
 INTERVAL_LEVEL = 0.9
 BAND_EDGES_PERCENT = (10.0, 25.0, 50.0)
@@ -73,7 +72,7 @@ def measure_load(
     -----
     Terms of the interval, joined in quadrature: (1) the members' lowest and highest load, against the first;
     (2) the probabilities' own spread, with an error common to 1 ml; (3) half an in-plane voxel of all lesion surface
-    together, and of the liver's; (4) sampling along z: the end slices of each lesion, each lesion for itself;
+    together, and of the liver's; (4) sampling across the slices: the end slices of each lesion, each lesion for itself;
     (5) upwards, one overlooked lesion of 10 mm, or of two slices. So a load of 0 has an upper bound above 0.
     """
     liver = labels.array != 0

@@ -12,6 +12,7 @@ from nen_imaging.contract import Reason, Refusal
 from nen_imaging.measurement.lesions import SeparateLesions, box_of, find_lesions, lesion_table
 from nen_imaging.measurement.load import INTERVAL_LEVEL, Load, measure_load
 from nen_imaging.measurement.phase import measure_phase, unlike_header
+from nen_imaging.measurement.reader import LesionReading, apply_readings
 from nen_imaging.measurement.truncation import cut_faces
 from nen_imaging.volume import Volume, require_same_grid
 
@@ -59,13 +60,13 @@ def measure_liver(
     options: Mapping[str, Any],
     *,
     reader_mask: Volume | None = None,
-    benign: Collection[int] = (),
+    readings: Collection[LesionReading] = (),
     named_phase: str = "unknown",
 ) -> MeasuredLiver:
     """Measure a staging; a reader's mask replaces the network's, and both loads are told.
 
-    ``options`` are those of the config's section `measure`; ``benign`` numbers lesions that count as liver;
-    ``named_phase`` is the contrast phase by the CT's header.
+    ``options`` are those of the config's section `measure`; lesions that ``readings`` call benign count as
+    liver; ``named_phase`` is the contrast phase by the CT's header.
 
     Raises
     ------
@@ -82,13 +83,14 @@ def measure_liver(
     lesions = _separate(labels, options)
     rows = lesion_table(ct, lesions, cyst_below_hu=options["cyst_below_hu"])
     cysts = {row["lesion"] for row in rows if row["probable_cyst"] == "yes"}
-    left_out = set(benign) | (cysts if options["exclude_probable_cysts"] else set())
+    read = apply_readings(readings, rows)
+    left_out = read.benign | (cysts if options["exclude_probable_cysts"] else set())
     by_reader = reader_mask is not None
     cut = cut_faces(ct, labels)
     volume_ml = float(np.count_nonzero(labels.array)) * labels.voxel_volume_ml
     phase = measure_phase(ct, lesions.labels)
     reasons = _reasons(cut, volume_ml, options, by_reader=by_reader) + unlike_header(phase, named_phase)
-    reasons += _unknown_lesions(set(benign) - {row["lesion"] for row in rows}, len(rows))
+    reasons += read.reasons
     flags = {reason.code for reason in reasons} | (set() if by_reader else set(network.flags))
     source = _source(lesions, None if by_reader else network)
     load = source.load(left_out, flags)
@@ -153,11 +155,3 @@ def _reasons(cut: list[str], volume_ml: float, options: Mapping[str, Any], *, by
     if by_reader:
         reasons.append(Reason("reader.mask", "A reader's mask was measured in place of the network's."))
     return reasons
-
-
-def _unknown_lesions(unknown: Collection[int], count: int) -> list[Reason]:
-    """That a reading hits nothing: numbers are those of one segmentation, and another network counts anew."""
-    if not unknown:
-        return []
-    text = f"Read as benign: {', '.join(map(str, sorted(unknown)))}; this staging has {count} lesions."
-    return [Reason("reader.lesion_unknown", text)]

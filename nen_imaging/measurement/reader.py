@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from nen_imaging.stage import StageError, sha256_of
 from nen_imaging.volume import GridMismatchError, Volume, read_nifti, require_same_grid, resample
 
 _MOSTLY_THERE = 0.5
+SAME_LESION_VOLUME_FACTOR = 1.5  # what a lesion's volume may differ by between two segmentations of one CT
+SAME_LESION_MM = 5.0  # and its centroid, where its own radius is smaller: the spacing of thick slices
 MASK_FILE = "reader_mask.nii.gz"  # beside reader.json
 
 
@@ -30,20 +33,84 @@ class NamedRegion:
 
 
 @dataclass(frozen=True)
+class LesionReading:
+    """A lesion's number, what it was read as (`benign`, `treated`), and its volume and centroid (LPS) at that time.
+
+    Both are None where nobody wrote them down.
+    """
+
+    lesion: int
+    reading: str
+    volume_ml: float | None = None
+    centroid_mm: tuple[float, ...] | None = None
+
+    def change(self, row: Mapping[str, Any]) -> str:
+        """Why a row of lesions.csv is another lesion than the one that was read, in words; empty where it is not."""
+        volume_ml, radius_mm = float(row["volume_ml"]), float(row["sphere_diameter_mm"]) / 2
+        if self.volume_ml is not None and not _alike(self.volume_ml, volume_ml):
+            return f"had {self.volume_ml:.3g} ml, the lesion of this number now has {volume_ml:.3g} ml"
+        if self.centroid_mm is not None:
+            away_mm = math.dist(self.centroid_mm, [float(row[f"centroid_{axis}_mm"]) for axis in "xyz"])
+            if away_mm > max(radius_mm, SAME_LESION_MM):
+                return f"lay {away_mm:.0f} mm from the lesion that has this number now"
+        return ""
+
+
+@dataclass(frozen=True)
 class Reader:
-    """The content of reader.json: the checksum of a mask, the lesions read as benign, volumes of interest."""
+    """The content of reader.json: the checksum of a mask, readings of lesions, volumes of interest."""
 
     mask_sha256: str | None
-    benign: frozenset[int]
+    readings: tuple[LesionReading, ...] = ()
     regions: tuple[NamedRegion, ...] = ()
 
 
 def read_reader(path: Path) -> Reader:
     """Read reader.json."""
     content: Mapping[str, Any] = json.loads(path.read_text("utf-8"))
-    benign = {int(row["lesion"]) for row in content["lesions"] if row["reading"] == "benign"}
     regions = (NamedRegion(row["name"], row["organ"], row["file"], row["sha256"]) for row in content["voi"])
-    return Reader(content["mask"]["sha256"] if content["mask"] else None, frozenset(benign), tuple(regions))
+    readings = tuple(_lesion_reading(row) for row in content["lesions"])
+    return Reader(content["mask"]["sha256"] if content["mask"] else None, readings, tuple(regions))
+
+
+def _lesion_reading(row: Mapping[str, Any]) -> LesionReading:
+    """A reading with the volume that the reader wrote, else with the recorded one.
+
+    What was recorded of a lesion of another volume than the reader wrote is not of the lesion that was meant.
+    """
+    lesion, reading, as_read = int(row["lesion"]), row["reading"], row["as_read"]
+    written_ml = float(row["volume_ml"]) if row["volume_ml"] else None
+    if as_read is None or (written_ml is not None and not _alike(written_ml, as_read["volume_ml"])):
+        return LesionReading(lesion, reading, written_ml)
+    return LesionReading(lesion, reading, written_ml or as_read["volume_ml"], tuple(as_read["centroid_mm"]))
+
+
+def _alike(one_ml: float, other_ml: float) -> bool:
+    return max(one_ml, other_ml) <= SAME_LESION_VOLUME_FACTOR * min(one_ml, other_ml)
+
+
+@dataclass(frozen=True)
+class AppliedReadings:
+    """The lesions that are benign, and why readings were not applied."""
+
+    benign: frozenset[int]
+    reasons: list[Reason]
+
+
+def apply_readings(readings: Collection[LesionReading], lesions: Collection[Mapping[str, Any]]) -> AppliedReadings:
+    """Hold readings against the rows of lesions.csv: numbers are those of one segmentation, another one counts anew."""
+    row_of = {int(row["lesion"]): row for row in lesions}
+    changes = [(one, one.change(row_of[one.lesion])) for one in readings if one.lesion in row_of]
+    reasons = [
+        Reason("reader.lesion_changed", f"Lesion {one.lesion}, read as {one.reading}, {change}.")
+        for one, change in changes
+        if change
+    ]
+    if unknown := sorted({one.lesion for one in readings if one.reading == "benign"} - row_of.keys()):
+        text = f"Read as benign: {', '.join(map(str, unknown))}; this staging has {len(row_of)} lesions."
+        reasons.append(Reason("reader.lesion_unknown", text))
+    benign = {one.lesion for one, change in changes if one.reading == "benign" and not change}
+    return AppliedReadings(frozenset(benign), reasons)
 
 
 def read_reader_region(folder: Path, region: NamedRegion) -> Volume:

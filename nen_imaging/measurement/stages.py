@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nen_imaging.contract import FOCI_COLUMNS, LESIONS_COLUMNS, NO_FRAME, READER, UPTAKE_COLUMNS, VOI_COLUMNS
 from nen_imaging.stage import Outcome, Stage, StageCall, read_record, write_json
-from nen_imaging.tables import write_table
+from nen_imaging.tables import read_table, write_table
 from nen_imaging.volume import Volume, read_nifti, write_nifti
 
 
@@ -28,7 +28,7 @@ def _measure(call: StageCall) -> Outcome:
     if reader.mask_sha256 is not None:
         mask = read_reader_mask(call.input(READER).with_name(MASK_FILE), reader.mask_sha256, ct)
     found = measure_liver(
-        ct, network, call.options, reader_mask=mask.labels if mask else None, benign=reader.benign,
+        ct, network, call.options, reader_mask=mask.labels if mask else None, readings=reader.readings,
         named_phase=str(read_record(call.input("ct")).facts.get("phase_header") or "unknown"),
     )  # fmt: skip
     write_json(call.folder / "load.json", found.load)
@@ -39,7 +39,7 @@ def _measure(call: StageCall) -> Outcome:
 
 
 def _uptake(call: StageCall) -> Outcome:
-    from nen_imaging.measurement.reader import read_reader, read_reader_region
+    from nen_imaging.measurement.reader import apply_readings, read_reader, read_reader_region
     from nen_imaging.measurement.uptake import measure_uptake
 
     measured, reader = call.input("measure"), read_reader(call.input(READER))
@@ -50,7 +50,7 @@ def _uptake(call: StageCall) -> Outcome:
         labels=read_nifti(measured / "liver.nii.gz"),
         instances=read_nifti(measured / "instances.nii.gz"),
         options=call.options,
-        benign=reader.benign,
+        benign=apply_readings(reader.readings, read_table(measured / "lesions.csv")).benign,
         regions=[(one.name, one.organ, read_reader_region(beside, one)) for one in reader.regions],
         same_frame=_frame(call.input("ct")) == _frame(call.input("pet")) != NO_FRAME,
         low_dose_ct=_low_dose_ct(call),
@@ -74,5 +74,5 @@ def _low_dose_ct(call: StageCall) -> Volume | None:
     return read_nifti(call.input("low_dose_ct") / "ct.nii.gz")
 
 
-MEASURE = Stage("measure", 4, _measure)
+MEASURE = Stage("measure", 5, _measure)
 UPTAKE = Stage("uptake", 9, _uptake, tolerates=frozenset({"low_dose_ct"}))

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from nen_imaging.measurement.diameters import slice_axis
 from nen_imaging.volume import Volume
 
 SMALL_AREA_MM2 = 100.0
-CONTENT_HU = 50.0  # a slice whose values span less holds no anatomy: padding
+CONTENT_HU = 50.0  # a plane of voxels whose values span less holds no anatomy: padding
 
 
 def cut_faces(ct: Volume, labels: Volume) -> list[str]:
     """The faces of the image that the liver reaches with more than 100 mm2, in words; empty for a whole liver.
 
-    First and last slice are those with content: a scan may be padded.
+    The image ends with its first and last plane of content, along every axis: a scan may be padded by slices, a coronal
+    reformat by rows.
     """
     liver = labels.array != 0
-    slices = slice_axis(ct.affine)
     cut = []
     for axis in range(3):
-        first, last = _content(ct, axis) if axis == slices else (0, liver.shape[axis] - 1)
+        first, last = _content(ct, axis)
         pixel_mm2 = float(np.prod(np.delete(ct.spacing_mm, axis)))
         for index, end in ((first, "start"), (last, "end")):
             if np.count_nonzero(np.take(liver, index, axis=axis)) * pixel_mm2 > SMALL_AREA_MM2:

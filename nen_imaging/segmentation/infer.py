@@ -161,7 +161,7 @@ def predict(
     from monai.inferers import sliding_window_inference
 
     network = network.to(device)
-    with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=_bf16_is_fast(device)):
+    with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=bf16_is_fast(device)):
         logits = sliding_window_inference(
             channels[None],
             patch,
@@ -175,7 +175,7 @@ def predict(
     return logits[0]
 
 
-def _bf16_is_fast(device: str) -> bool:
+def bf16_is_fast(device: str) -> bool:
     """Whether the device computes with 16-bit floats; elsewhere they are emulated, slowly."""
     import torch
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from nen_imaging.contract import CORRECTIONS, LINKS, READER, TIMELINE, Refusal, Results
 from nen_imaging.stage import sha256_of, write_json
+from nen_imaging.timeline.as_read import with_lesions_as_read
 from nen_imaging.timeline.read import NIFTI, Timeline, TimelineRow, refuse_contradictions
 from nen_imaging.timeline.shift import shown
 from nen_imaging.timeline.tables import DATE_TAG
@@ -137,10 +138,15 @@ def _write_staging(
     corrections = [_only(row, moved_days, "tag", "value", "reason") for row in of_staging("corrections")]
     kept = [correction for correction in corrections if correction["tag"] != DATE_TAG]
     write_json(folder / CORRECTIONS, {"corrections": kept}, only_if_changed=True)
-    readings = [row for row in of_staging("readings") if row.cells["reading"] in ("benign", "treated")]
+    readings = [
+        _only(row, moved_days, "lesion", "reading", "volume_ml", "reason")
+        for row in of_staging("readings")
+        if row.cells["reading"] in ("benign", "treated")
+    ]
+    lesions_table = results.stage_folder("measure", patient, staging) / "lesions.csv"
     reader = {
         "mask": _copy_mask(timeline, of_staging("masks"), folder / READER_MASK, read_label_map),
-        "lesions": [_only(row, moved_days, "lesion", "reading", "reason") for row in readings],
+        "lesions": with_lesions_as_read(readings, _reader_before(folder).get("lesions", ()), lesions_table),
         "voi": _copy_regions(timeline, of_staging("voi"), folder, read_region, moved_days),
     }
     write_json(folder / READER, reader, only_if_changed=True)
@@ -188,17 +194,18 @@ def _copy_mask(
     if len(rows) > 1:
         raise rows[1].error("this staging has a mask already; name one", "file")
     source_digest = sha256_of(timeline.file(rows[0]))
-    before = _mask_before(target.with_name(READER))
+    before = _reader_before(target.parent).get("mask") or {}
     is_same = before.get("source_sha256") == source_digest and target.is_file()
     if not is_same or sha256_of(target) != before.get("sha256"):
         _rewrite_mask(timeline, rows[0], target, read_label_map)
     return {"sha256": sha256_of(target), "source_sha256": source_digest}
 
 
-def _mask_before(reader: Path) -> dict[str, str]:
+def _reader_before(folder: Path) -> dict[str, Any]:
+    """What reader.json says so far; nothing where it is not there or not whole."""
     try:
-        return json.loads(reader.read_text("utf-8"))["mask"] or {}
-    except (OSError, ValueError, KeyError):
+        return dict(json.loads((folder / READER).read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
         return {}
 
 

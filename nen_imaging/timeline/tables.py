@@ -153,7 +153,7 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
     "readings": (
         _STAGING, Column("lesion", positive_whole_number),
         Column("reading", one_of("benign", "treated", "response", "sign-off"), required=True),
-        Column("value", text), Column("reason", text, required=True),
+        Column("value", text), Column("volume_ml", _positive), Column("reason", text, required=True),
     ),
     "corrections": (
         _STAGING, Column("tag", correctable_tag, required=True), Column("value", text, required=True),

@@ -1,4 +1,4 @@
-"""Train one network: bf16 autocast, cosine schedule, moving average of the weights, checkpoint and resume."""
+"""Train one network: bf16 where it is fast, cosine schedule, moving average of the weights, checkpoint and resume."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class _State:
     def __init__(self, recipe: NetworkRecipe, processes: Processes) -> None:
         import torch
 
-        from nen_imaging.segmentation.infer import build_network
+        from nen_imaging.segmentation.infer import bf16_is_fast, build_network
 
         self.recipe = recipe
         self.processes = processes
@@ -105,6 +105,7 @@ class _State:
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
+        self.bf16 = bf16_is_fast(self.device.type)
         self.step = 0
         self.learning_rate = 0.0
 
@@ -128,7 +129,7 @@ class _State:
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate
         image = batch["input"].to(self.device, memory_format=torch.channels_last_3d)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
             logits = self.network(image)
         target, weight = (batch[key].to(self.device)[:, : logits.shape[1]] for key in ("target", "weight"))
         loss = segmentation_loss(logits.float(), target, weight, self.recipe.dice_weight_at(self.step))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 
-from nen_imaging.measurement.diameters import axial_diameters
+from nen_imaging.measurement.diameters import in_plane_diameters
 from nen_imaging.validation.components import Components, Labels, components_of
 from nen_imaging.validation.statistics import Floats, ratio
 from nen_imaging.validation.surface import Mask
@@ -86,7 +86,7 @@ def detect(truth: Mask, prediction: Mask, affine: NDArray[np.floating]) -> Detec
     truth, prediction
         Lesion masks of one shape, indexed (i, j, k).
     affine
-        Index -> RAS millimetres, shape (4, 4); the longest diameter is axial.
+        Index -> RAS millimetres, shape (4, 4); the longest diameter lies within a slice.
     """
     parts = components_of(truth, prediction, neighbours=26)
     matches = {f"{threshold:g}": match(parts, threshold) for threshold in THRESHOLDS}
@@ -133,7 +133,7 @@ def _described(
     voxel_ml = float(abs(np.linalg.det(affine[:3, :3]))) / 1000
     return tuple(
         FoundLesion(
-            axial_diameters(labels[box] == number + 1, affine).longest_mm,
+            in_plane_diameters(labels[box] == number + 1, affine).longest_mm,
             float(sizes[number]) * voxel_ml,
             {key: matched.get(number, 0.0) for key, matched in iou.items()},
         )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import tarfile
 import zipfile
 
 import numpy as np
 import pytest
 
+from nen_imaging.cli.main import main
 from nen_imaging.contract import Refusal
 from nen_imaging.dicom.image import list_series, read_image
 from nen_imaging.phantom.dicom_writer import write_ct_series, write_pet_series
@@ -68,6 +70,62 @@ def test_of_two_series_the_better_is_taken_and_said(folder):
     image = read_image(folder)
     assert image.volume.shape[2] == 12
     assert [reason.code for reason in image.reasons] == ["image.several_series"]
+
+
+def test_every_series_is_told_and_another_one_can_be_named(folder):
+    write_ct_series(folder / "short", make_ct(4), series_number=3, series_description="short")
+    write_pet_series(folder / "pet", Volume(np.ones((8, 8, 4), np.float32), AFFINE))
+    told: list[str] = []
+    read_image(folder, tell=told.append)
+    taken, left, pet = told
+    assert re.fullmatch(r"CT series \w+ taken: 12 slices, \S+; \S+ points: phase .*", taken)
+    assert " left: 4 slices" in left
+    assert "only 4 slices -50" in left
+    assert pet == "1 series skipped: PET"
+    assert "PHANTOM" not in "".join(told).upper()
+    key = left.split()[2]
+    again: list[str] = []
+    image = read_image(folder, series=key, tell=again.append)
+    assert image.volume.shape[2] == 4
+    assert f"CT series {key} taken: 4 slices" in again[1]
+    assert image.reasons == []
+
+
+def test_of_two_patients_a_series_can_be_named(folder):
+    write_ct_series(folder / "other", make_ct(4), patient=PatientTags(patient_id="PHANTOM-2"))
+    key = next(one.series.key for one in list_series(folder) if one.series.slices == 4)
+    assert read_image(folder, series=key).volume.shape[2] == 4
+
+
+def test_a_series_that_is_no_ct_of_the_image_is_refused_with_those_that_are(folder, tmp_path):
+    write_pet_series(folder / "pet", Volume(np.ones((8, 8, 4), np.float32), AFFINE))
+    key_of = {one.series.modality: one.series.key for one in list_series(folder)}
+    ct, pet = key_of["CT"], key_of["PT"]
+    for key in (pet, "NONE"):
+        with pytest.raises(Refusal) as caught:
+            read_image(folder, series=key)
+        assert caught.value.reason.code == "image.series_unknown"
+        assert f"no CT series {key}; there are: {ct}." in caught.value.reason.text
+    write_nifti(tmp_path / "ct.nii.gz", make_ct())
+    with pytest.raises(Refusal, match="NIfTI"):
+        read_image(tmp_path / "ct.nii.gz", series=ct)
+
+
+def test_a_series_has_the_key_that_it_has_in_the_index(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("NEN_IMAGING_KEY_FILE", str(tmp_path / "key"))
+    assert list_series(folder) == list_series(folder)
+    assert not (tmp_path / "key").exists()
+    assert main(["index", str(folder), "--results", str(tmp_path / "results")]) == 0
+    (found,) = list_series(folder)
+    assert f",{found.series.key}," in (tmp_path / "results" / "index" / "series.csv").read_text("utf-8")
+
+
+def test_a_nifti_of_coronal_slices_tells_their_own_number_and_spacing(tmp_path):
+    array = np.random.default_rng(0).integers(-1000, 300, (24, 6, 20)).astype(np.int16)
+    write_nifti(tmp_path / "ct.nii.gz", Volume(array, np.diag([0.8, 8.0, 0.8, 1.0])))
+    image = read_image(tmp_path / "ct.nii.gz")
+    assert (image.facts["slices"], image.facts["slice_spacing_mm"], image.facts["plane"]) == (6, 8.0, "coronal")
+    assert {"slices.thick", "slices.not_axial"} <= {reason.code for reason in image.reasons}
 
 
 def test_a_pet_beside_the_ct_is_no_rival(folder):

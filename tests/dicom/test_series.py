@@ -62,6 +62,7 @@ def test_a_ct_comes_back_as_it_was_written(tmp_path):
         "slices": 6,
         "slice_spacing_mm": 3.0,
         "pixel_spacing_mm": [0.8, 0.8],
+        "plane": "axial",
     }
 
 
@@ -90,6 +91,16 @@ def test_thick_slices_are_said(tmp_path):
     thick = Volume(make_ct().array, AFFINE @ np.diag([1, 1, 8 / 3, 1]))
     write_ct_series(tmp_path, thick)
     assert codes(read_ct(streams(tmp_path))) == ["slices.thick"]
+
+
+def test_coronal_slices_are_said_with_their_own_spacing(tmp_path):
+    coronal = Volume(make_ct().array, np.eye(4)[[0, 2, 1, 3]] @ AFFINE @ np.diag([1, 1, 8 / 3, 1]))
+    write_ct_series(tmp_path, coronal)
+    image = read_ct(streams(tmp_path))
+    assert codes(image) == ["slices.thick", "slices.not_axial"]
+    assert image.reasons[1].text == "The slices are coronal, 8.0 mm apart."
+    told = {name: image.facts[name] for name in ("slices", "slice_spacing_mm", "pixel_spacing_mm", "plane")}
+    assert told == {"slices": 6, "slice_spacing_mm": 8.0, "pixel_spacing_mm": [0.8, 0.8], "plane": "coronal"}
 
 
 def test_a_leaning_stack_is_straightened(tmp_path):

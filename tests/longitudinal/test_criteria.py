@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -41,6 +43,12 @@ def judged(criterion, *values, new=(), **last):
         ("volumetric", (100, 172), "SD"),
         ("volumetric", (100, 173), "PD"),
         ("volumetric", (100, 35), "PR"),
+        ("volumetric", (100, 0, 0.53), "PD"),  # from a nadir of 0: a measurable lesion, a sphere of 10 mm
+        ("volumetric", (100, 0, 0.51), "PR"),
+        ("volumetric", (0, 0.53), "PD"),
+        ("volumetric", (0, 0.51), "SD"),
+        ("load", (10, 0, 5.1), "PD"),
+        ("hepatic RECIST", (40, 0, 10), "PD"),
     ],
 )
 def test_classes_on_both_sides_of_their_limits(criterion, values, expected):
@@ -159,6 +167,17 @@ def test_a_value_on_its_limit_is_borderline_and_names_both_classes(value, classe
     judgement = judged("load", 50, value)
     assert judgement.borderline
     assert judgement.reason.endswith(f"load borderline, {classes}")
+
+
+@pytest.mark.parametrize("criterion, value", [("load", 5.0), ("hepatic RECIST", 5.0), ("volumetric", math.pi / 6)])
+@pytest.mark.parametrize("earlier", [(40, 0), (0,)])
+def test_from_a_nadir_of_nothing_no_change_in_percent_is_told(criterion, value, earlier):
+    """On the limit itself, where the reason names most figures."""
+    judgement = judged(criterion, *earlier, value)
+    unit = RULES[criterion].unit
+    assert (judgement.response, judgement.change_from_nadir_percent) == ("PD", None)
+    assert f"after nadir 0 {unit}" in judgement.reason
+    assert f"exactly {value:.1g} {unit}" in judgement.reason
 
 
 def test_no_disease_at_baseline_and_none_now_is_no_response():

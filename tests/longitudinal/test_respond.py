@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from nen_imaging.contract import RESPONSE_COLUMNS
-from nen_imaging.longitudinal.measurements import LesionMeasurement, StagingMeasurement
+from nen_imaging.longitudinal.measurements import LesionMeasurement, StagingMeasurement, staging_measurement
 from nen_imaging.longitudinal.respond import WHOLE_COURSE, respond
 
 LOADS = {
@@ -146,10 +146,21 @@ def test_a_difference_of_contrast_phase_is_a_warning_beside_the_class():
     assert "compare with care: contrast phase arterial, at baseline portal venous, slices of 8 mm" in reason
 
 
-def test_no_lesion_left_is_complete_remission_and_a_lesion_again_is_progression():
-    lesion = LesionMeasurement(1, 22.0, True, frozenset({"a"}))
+def test_slices_of_another_plane_are_a_warning_beside_the_class():
+    stagings = zip(case({"2016-07-14": 50, "2016-11-10": 52}), ("axial", "coronal"), strict=True)
+    in_planes = [StagingMeasurement(**{**vars(one), "plane": plane}) for one, plane in stagings]
+    reason = shown(rows(in_planes))["2016-11-10"]["reason"]
+    assert "compare with care: coronal slices, at baseline axial ones" in reason
+    load = {"load_percent": 5.0, "liver_volume_ml": 1500.0, "lesion_volume_ml": 75.0}
+    assert staging_measurement("2016-07-14", load, (), (), {"plane": "coronal"}).plane == "coronal"
+
+
+@pytest.mark.parametrize("diameter", [22.0, 8.0])
+def test_no_lesion_left_is_complete_remission_and_a_lesion_again_is_progression(diameter):
+    lesion = LesionMeasurement(1, diameter, True, frozenset({"a"}), measurable=diameter >= 10)
+    before = LesionMeasurement(1, 22.0, True, frozenset({"a"}))
     stagings = [
-        StagingMeasurement("2020-01-01", 5.0, 4, 6, 2000, 100, (lesion,)),
+        StagingMeasurement("2020-01-01", 5.0, 4, 6, 2000, 100, (before,)),
         StagingMeasurement("2020-04-01", 0.0, 0, 0.2, 2000, 0.0, ()),
         StagingMeasurement("2020-07-01", 1.0, 0.9, 1.1, 2000, 20.0, (lesion,)),
     ]
@@ -157,9 +168,29 @@ def test_no_lesion_left_is_complete_remission_and_a_lesion_again_is_progression(
         {"staging": "2020-04-01", "event": "resolved", "tracks": "a", "counted": "no"},
         {"staging": "2020-07-01", "event": "reappeared", "tracks": "a", "counted": "no"},
     ]
+    stagings.append(replace(stagings[-1], staging="2020-10-01"))
     for criterion in ("load", "hepatic RECIST", "volumetric"):
-        classes = [row["response"] for row in rows(stagings, events, {}, criterion)]
-        assert classes == ["baseline", "CR", "PD"], criterion
+        found = rows(stagings, events, {}, criterion)
+        assert [row["response"] for row in found] == ["baseline", "CR", "PD", "PD"], criterion
+        for row in found[2:]:
+            assert row["reason"].startswith("lesions in a liver that was free of them on 2020-04-01; "), criterion
+            assert (row["nadir_value"], row["change_from_nadir_percent"]) == ("0.00", "")
+
+
+def test_from_a_liver_without_lesions_only_what_can_be_measured_is_progression():
+    """Of unsure alignment it is possibly new by its place, but there was no lesion anywhere; a speck stays unsure."""
+    speck = LesionMeasurement(1, 6.0, False, frozenset({"b"}), measurable=False)
+    large = LesionMeasurement(1, 30.0, False, frozenset({"b"}))
+    events = [{"staging": "2020-07-01", "event": "new?", "tracks": "b", "counted": "no"}]
+    for lesion, volume_ml, expected in ((speck, 0.1, "SD"), (large, 14.0, "PD")):
+        stagings = [
+            StagingMeasurement("2020-04-01", 0.0, 0, 0.2, 2000, 0.0, ()),
+            StagingMeasurement("2020-07-01", volume_ml / 20, None, None, 2000, volume_ml, (lesion,)),
+        ]
+        for criterion in ("load", "volumetric"):
+            row = rows(stagings, events, {}, criterion)[-1]
+            assert (row["response"], row["change_from_nadir_percent"]) == (expected, ""), criterion
+            assert row["reason"].endswith("; 1 possibly new, not counted")
 
 
 @pytest.mark.parametrize("start, expected", [("2016-07", "1"), ("2016-07-14", "1"), ("2016-06-20", "1")])

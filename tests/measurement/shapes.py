@@ -20,6 +20,11 @@ def grid(shape, spacing_mm) -> Volume:
     return Volume(np.zeros(shape, np.uint8), affine)
 
 
+def scanned_coronal(axial: Volume) -> Volume:
+    """The same pictures, taken as coronal slices of a patient who is turned likewise: head-foot becomes front-back."""
+    return Volume(axial.array, np.eye(4)[[0, 2, 1, 3]] @ axial.affine)
+
+
 def ellipsoid(volume: Volume, semi_axes_mm, centre_mm=(0, 0, 0)) -> np.ndarray:
     """Voxels whose centre lies in an ellipsoid; RAS millimetres."""
     place = np.stack(np.indices(volume.shape), -1) @ volume.affine[:3, :3].T + volume.affine[:3, 3]

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from nen_imaging.contract import LESIONS_COLUMNS
 from nen_imaging.measurement.lesions import find_lesions, lesion_table, smallest_measurable_mm
-from tests.measurement.shapes import ORIENTATIONS, liver_with
+from tests.measurement.shapes import ORIENTATIONS, liver_with, scanned_coronal
 
 SIZE, SPACING = (70, 60, 50), (1.0, 1.0, 1.0)
 
@@ -117,3 +117,12 @@ def test_thick_slices_raise_what_is_measurable():
 
 def test_a_healthy_liver_has_an_empty_table():
     assert table(liver_with((10, 10, 10), SPACING)) == []
+
+
+@pytest.mark.parametrize(("radius_mm", "measurable"), [(7, "no"), (9, "yes")])
+def test_thick_coronal_slices_make_a_lesion_measurable_from_twice_their_spacing(radius_mm, measurable):
+    axial = liver_with((60, 60, 13), (0.8, 0.8, 8.0), ((radius_mm, radius_mm, 12), (0, 0, 0)))
+    (expected,), (row,) = table(axial), table(scanned_coronal(axial))
+    assert expected["measurable"] == row["measurable"] == measurable
+    same = "volume_ml", "longest_diameter_mm", "perpendicular_diameter_mm", "longest_diameter_3d_mm"
+    assert [row[name] for name in same] == [expected[name] for name in same]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from nen_imaging.measurement.lesions import find_lesions
 from nen_imaging.measurement.load import WIDENING, Load, measure_load
 from nen_imaging.volume import Volume
-from tests.measurement.shapes import ORIENTATIONS, grid, liver_with
+from tests.measurement.shapes import ORIENTATIONS, grid, liver_with, scanned_coronal
 
 SIZE, SPACING = (60, 60, 40), (2.0, 2.0, 2.0)
 LESION = ((20, 20, 20), (0, 0, 0))
@@ -30,6 +30,12 @@ def test_volumes_are_counts_times_the_voxel():
 def test_load_and_interval_do_not_depend_on_how_the_array_is_laid_out(codes):
     labels = liver_with((20, 18, 12), (1.0, 1.5, 4.0), ((5, 6, 9), (1, 0, 0)))
     first, second = load_of(labels), load_of(labels.oriented(codes))
+    assert list(vars(second).values()) == pytest.approx(list(vars(first).values()))
+
+
+def test_the_interval_of_a_coronal_series_is_that_of_the_same_slices_taken_axially():
+    axial = liver_with((90, 80, 14), (0.8, 0.8, 8.0), ((9, 7, 20), (0, 0, 0)))
+    first, second = load_of(axial), load_of(scanned_coronal(axial))
     assert list(vars(second).values()) == pytest.approx(list(vars(first).values()))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,11 +48,13 @@ def folder(tmp_path, scan) -> Path:
     return tmp_path
 
 
-def read_by(folder: Path, mask: Volume | None = None, **readings: str) -> None:
+def reading(lesion: str, text: str = "benign", *, volume_ml: str = "", as_read: dict | None = None) -> dict:
+    return {"lesion": lesion, "reading": text, "volume_ml": volume_ml, "reason": "", "as_read": as_read}
+
+
+def read_by(folder: Path, mask: Volume | None = None, rows: Sequence[dict] = (), **readings: str) -> None:
     """Write reader.json with readings like ``lesion_1="benign"``, and a mask beside it."""
-    lesions = [
-        {"lesion": name.removeprefix("lesion_"), "reading": text, "reason": ""} for name, text in readings.items()
-    ]
+    lesions = [*rows, *(reading(name.removeprefix("lesion_"), text) for name, text in readings.items())]
     path = folder / "reader_mask.nii.gz"
     if mask:
         write_nifti(path, mask)
@@ -119,6 +122,49 @@ def test_a_reading_of_a_lesion_that_is_not_there_is_told(folder):
     (reason,) = record.reasons
     assert reason["code"] == "reader.lesion_unknown"
     assert reason["text"] == f"Read as benign: 99; this staging has {everything['lesions']} lesions."
+
+
+def lesion_rows(folder: Path) -> list[dict[str, str]]:
+    return read_table(folder / "measure" / "lesions.csv")
+
+
+def as_measured(row: dict[str, str]) -> dict:
+    return {"volume_ml": float(row["volume_ml"]), "centroid_mm": [float(row[f"centroid_{axis}_mm"]) for axis in "xyz"]}
+
+
+@pytest.mark.parametrize(("factor", "codes"), [(1.4, []), (1 / 1.4, []), (1.6, ["changed"]), (1 / 1.6, ["changed"])])
+@pytest.mark.parametrize("text", ["benign", "treated"])
+def test_a_reading_of_a_lesion_of_another_volume_is_not_applied_and_that_is_said(folder, factor, codes, text):
+    everything = measure(folder)[1]
+    volume_ml = float(lesion_rows(folder)[0]["volume_ml"])
+    read_by(folder, rows=[reading("1", text, volume_ml=f"{volume_ml * factor:.3f}")])
+    record, load = measure(folder)
+    assert [reason["code"] for reason in record.reasons] == [f"reader.lesion_{code}" for code in codes]
+    assert load["left_out_lesions"] == ([1] if text == "benign" and not codes else [])
+    if codes:
+        assert load["load_percent"] == everything["load_percent"]
+        assert record.reasons[0]["text"].startswith(f"Lesion 1, read as {text}, had {volume_ml * factor:.3g} ml, the")
+
+
+def test_a_number_that_went_to_another_place_since_the_reading_is_noticed(folder):
+    """Numbers go by volume: one lesion more moves all behind it to a neighbour of nearly the same volume."""
+    measure(folder)
+    first, second, *_ = lesion_rows(folder)
+    alike = as_measured(second) | {"volume_ml": float(first["volume_ml"])}
+    read_by(folder, rows=[reading("1", as_read=alike), reading("2", as_read=as_measured(second))])
+    record, load = measure(folder)
+    (reason,) = record.reasons
+    assert (reason["code"], load["left_out_lesions"]) == ("reader.lesion_changed", [2])
+    assert "mm from the lesion that has this number now" in reason["text"]
+
+
+def test_what_a_reader_wrote_of_the_volume_outranks_what_was_recorded_of_another_lesion(folder):
+    """As where a mask and readings of its lesions come at once: the network's lesions were recorded."""
+    measure(folder)
+    first, *_, last = lesion_rows(folder)
+    read_by(folder, rows=[reading("1", volume_ml=first["volume_ml"], as_read=as_measured(last))])
+    record, load = measure(folder)
+    assert (record.reasons, load["left_out_lesions"]) == ([], [1])
 
 
 @pytest.mark.parametrize("codes", ["RAS", "LPS", "SAL"])
@@ -203,6 +249,23 @@ def test_uptake_follows_from_what_was_measured(folder):
     organs = json.loads((folder / "uptake" / "organs.json").read_text("utf-8"))
     assert organs["totals"]["hottest_lesion"] != 1
     assert organs["spleen"]["suv_mean"] > organs["liver"]["suv_mean"]
+
+
+def test_uptake_leaves_out_the_benign_lesions_that_measure_left_out(folder, monkeypatch):
+    from nen_imaging.measurement import uptake
+
+    called = {}
+
+    def measure_uptake(**arguments):
+        called.update(arguments)
+        return uptake.MeasuredUptake({}, [], [], [], [])
+
+    monkeypatch.setattr(uptake, "measure_uptake", measure_uptake)
+    read_by(folder, rows=[reading("1", volume_ml="9999"), reading("2")])
+    left_out = measure(folder)[1]["left_out_lesions"]
+    inputs = tuple(folder / name for name in ("ct", "pet", "measure", READER))
+    run_stage(UPTAKE, folder / "uptake", inputs, Config().options_of("uptake"), Context(folder, folder))
+    assert sorted(called["benign"]) == left_out == [2]
 
 
 @pytest.mark.parametrize(

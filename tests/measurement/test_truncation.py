@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from nen_imaging.measurement.truncation import cut_faces
+from nen_imaging.volume import Volume
 from tests.measurement.shapes import ORIENTATIONS, grid
 
 
@@ -36,6 +37,16 @@ def test_a_few_voxels_at_the_edge_are_no_cut():
     ct, labels = scan(slice(5, 20))
     labels.array[20:24, 20:26, :5] = 1  # 24 voxels of 4 mm2
     assert cut_faces(ct, labels) == []
+
+
+@pytest.mark.parametrize(("codes", "face"), [("RSA", "back"), ("SAR", "left")])
+def test_a_coronal_or_sagittal_scan_ends_with_its_content_too(codes, face):
+    """Padding slices, and the black rows of a reformat that is shorter than it is wide."""
+    ct, labels = scan(slice(4, 20), padding=4)
+    coronal = [Volume(image.array, grid(image.shape, (2.0, 2.0, 6.0)).oriented(codes).affine) for image in (ct, labels)]
+    assert cut_faces(*coronal) == [face]
+    reformat = [Volume(image.array, image.affine @ np.diag([1, 3.0, 1, 1])) for image in (ct, labels)]
+    assert cut_faces(*reformat) == ["bottom"]
 
 
 @pytest.mark.parametrize("codes", ORIENTATIONS[::7])

@@ -6,8 +6,9 @@ import nibabel
 import numpy as np
 import pytest
 
-from nen_imaging.contract import Refusal, Results
+from nen_imaging.contract import LESIONS_COLUMNS, Refusal, Results
 from nen_imaging.stage import sha256_of
+from nen_imaging.tables import write_table
 from nen_imaging.timeline import TimelineError, read_timeline, split_timeline
 from nen_imaging.volume import Volume, read_nifti
 from tests.leaks import leaks
@@ -105,7 +106,7 @@ def test_readings_and_corrections_reach_their_staging(case):
     case.table("corrections", "patient,staging,tag,value,reason\nID-1,2020-01-20,PatientWeight,72,chart\n")
     assert case.split() == []
     assert case.staging(ANN, "2020-01-15", "reader.json")["lesions"] == [
-        {"lesion": "2", "reading": "benign", "reason": "cyst"}
+        {"lesion": "2", "reading": "benign", "volume_ml": "", "reason": "cyst", "as_read": None}
     ]
     assert case.staging(ANN, "2020-01-15", "corrections.json")["corrections"] == [
         {"tag": "PatientWeight", "value": "72", "reason": "chart"}
@@ -115,6 +116,40 @@ def test_readings_and_corrections_reach_their_staging(case):
         ("2020-01-15", "benign", ""),
         ("2020-01-15", "response", "SD"),
     ]
+
+
+def readings_of_lesions(case, *rows):
+    case.table(
+        "readings", "patient,staging,lesion,reading,volume_ml,reason\n" + "".join(f"ID-1,{row}\n" for row in rows)
+    )
+    assert case.split() == []
+    return [row["as_read"] for row in case.staging(ANN, "2020-01-15", "reader.json")["lesions"]]
+
+
+def measured(case, volume_ml):
+    """A lesions.csv with lesion 2 alone."""
+    row = dict.fromkeys(LESIONS_COLUMNS, "0") | {"lesion": "2", "volume_ml": volume_ml, "centroid_z_mm": "-40.5"}
+    write_table(case.results.stage_folder("measure", ANN, "2020-01-15") / "lesions.csv", LESIONS_COLUMNS, [row])
+    return {"volume_ml": float(volume_ml), "centroid_mm": [0.0, 0.0, -40.5]}
+
+
+def test_a_reading_keeps_how_its_lesion_was_when_its_row_was_written(case):
+    benign, treated = "2020-01-15,2,benign,,cyst", "2020-01-15,2,treated,,ablated"
+    first = measured(case, "12.4")
+    assert readings_of_lesions(case, benign) == [first]
+    second = measured(case, "3.1")
+    assert readings_of_lesions(case, benign, treated) == [first, second]
+    assert readings_of_lesions(case, benign.replace("cyst", "a cyst")) == [first]
+    assert readings_of_lesions(case, "2020-01-15,2,benign,3.1,cyst", "2020-01-15,7,benign,,other") == [second, None]
+
+
+def test_a_reading_that_was_there_before_its_staging_was_measured_changes_nothing_afterwards(case):
+    row = "2020-01-15,2,benign,,cyst"
+    assert readings_of_lesions(case, row) == [None]
+    before = case.files()
+    measured(case, "12.4")
+    assert readings_of_lesions(case, row) == [None]
+    assert before.items() <= case.files().items()
 
 
 def test_links_are_called_by_the_names_of_stagings(case):
