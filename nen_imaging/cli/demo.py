@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nen_imaging.cli.checks import output_folder, whole_number
+
 if TYPE_CHECKING:
     from nen_imaging.contract import Results
     from nen_imaging.phantom.case import Case
@@ -20,13 +22,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1, help="another number: another patient with the same course")
     parser.add_argument("--out", type=Path, default=Path("demo"), help="where study and results go (default: demo)")
     parser.add_argument("--open", action="store_true", help="open the report in the browser at the end")
-    parser.add_argument("--cores", type=int, default=os.cpu_count() or 1, help="cores to use (default: all)")
+    parser.add_argument("--cores", type=whole_number, default=os.cpu_count() or 1, help="cores to use (default: all)")
     parser.add_argument("--model", help="bundle of models/registry.yaml (default: its default)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the case (unless it is there), run the workflow, compare; 0 only if all five published loads are met."""
+    with output_folder(arguments.out.absolute()):
+        return _measured(arguments)
+
+
+def _measured(arguments: argparse.Namespace) -> int:
     from nen_imaging.contract import ExitCode, Results
     from nen_imaging.phantom.case import Case, read_course, write_case
     from nen_imaging.phantom.case_check import check_case, comparison, published_loads_are_met

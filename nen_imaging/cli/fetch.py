@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nen_imaging.cli.checks import output_folder
+
 if TYPE_CHECKING:
     from nen_imaging.pacs.fetch import SeriesProgress
 
@@ -39,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     connection = read_connection(arguments.source, arguments.connections)
     try:
-        with _told() as progress:
+        with output_folder(arguments.to.absolute()), _told() as progress:
             done = fetch_patient(
                 connect(connection),
                 arguments.patient,

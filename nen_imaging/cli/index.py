@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nen_imaging.cli.checks import output_folder, timeline_folder
+
 if TYPE_CHECKING:
     from nen_imaging.config import Config
     from nen_imaging.contract import Results
@@ -19,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument("study", type=Path, help="folder (or archive) with CT and PET DICOM, in any order")
     parser.add_argument("--results", type=Path, default=Path("results"), help="results folder (default: results)")
-    parser.add_argument("--timeline", type=Path, help="folder with therapies.csv, pins.csv, corrections.csv, ...")
+    parser.add_argument("--timeline", type=timeline_folder, help="folder with therapies.csv, pins.csv, ...")
     parser.add_argument("--config", type=Path, help="YAML with the keys of config/default.yaml that differ")
     parser.add_argument("--reselect", action="store_true", help="choose series afresh, as for a new results folder")
     parser.add_argument("--show-paths", action="store_true", help="print the path of every file that is left out")
@@ -38,9 +40,10 @@ def run(arguments: argparse.Namespace) -> int:
     if not study.exists():
         raise Refusal("study.empty", "There is no such study folder.")
     results = Results(arguments.results.absolute())
-    summary, notes = index_and_split(
-        study, results, load_config(arguments.config), arguments.timeline, reselect=arguments.reselect
-    )
+    with output_folder(results.root):
+        summary, notes = index_and_split(
+            study, results, load_config(arguments.config), arguments.timeline, reselect=arguments.reselect
+        )
     print_summary(summary, results, notes)
     if arguments.show_paths:
         print_paths(results)

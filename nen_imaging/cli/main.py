@@ -15,6 +15,11 @@ VERBS = (
     "run", "index", "fetch", "segment", "suv", "demo", "validate", "models", "train", "doctor", "unlock", "clean",
     "stage",
 )  # fmt: skip
+_WHEN_INTERRUPTED = {
+    **dict.fromkeys(("run", "fetch", "demo", "validate"), "what is finished stays, run again to go on"),
+    "train": "what is finished stays, run again with --resume to go on",
+    **dict.fromkeys(("segment", "suv", "doctor"), "nothing was written"),
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"Refused ({refusal.reason.code}): {refusal.reason.text}\n{refusal.reason.remedy}", file=sys.stderr)
         return ExitCode.NOTHING_DONE
     except KeyboardInterrupt:
-        print("Interrupted; finished stages stay, run again to go on.", file=sys.stderr)
+        print(f"Interrupted; {_WHEN_INTERRUPTED.get(chosen or '', 'run again to finish')}.", file=sys.stderr)
         return 130
     except expected_errors() as error:
         print(f"nen-imaging: {error}", file=sys.stderr)

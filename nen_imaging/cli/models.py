@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nen_imaging.segmentation.bundle import Bundle
 
 HELP = "list, verify, add, accept or remove the bundles that segment"
 
@@ -40,37 +45,46 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _list(_: argparse.Namespace, models: Path) -> int:
-    from nen_imaging.contract import ExitCode
-    from nen_imaging.segmentation.bundle import load_registry
-
-    for bundle in load_registry(models):
+    def line(bundle: Bundle) -> str:
         mark = "*" if bundle.default else " "
         of = f" of {', '.join(member.name for member in bundle.members)}" if bundle.members else ""
         version = f" version {bundle.version}" if bundle.version else ""
         kind = f"{bundle.kind}{of}{version}"
-        print(f"{mark} {bundle.name}  {kind}  sha256 {bundle.sha256[:12]}  weights: {bundle.licence}")
+        return f"{mark} {bundle.name}  {kind}  sha256 {bundle.sha256[:12]}  weights: {bundle.licence}"
+
+    code = _tell_each(models, line)
     print("* default")
-    return ExitCode.ALL_MEASURED
+    return code
 
 
 def _verify(_: argparse.Namespace, models: Path) -> int:
-    from nen_imaging.contract import ExitCode
-    from nen_imaging.segmentation.bundle import BundleError, load_registry
     from nen_imaging.segmentation.install import verify_installed
 
+    def line(bundle: Bundle) -> str:
+        verify_installed(bundle)
+        return f"ok    {bundle.name}  {bundle.kind}"
+
+    return _tell_each(models, line)
+
+
+def _tell_each(models: Path, line: Callable[[Bundle], str]) -> int:
+    """Print a line on every bundle; a broken one is told and the others go on."""
+    from nen_imaging.contract import ExitCode
+    from nen_imaging.segmentation.bundle import BundleError, find_bundle, registered_names
+
     code = ExitCode.ALL_MEASURED
-    for bundle in load_registry(models):
+    for name in registered_names(models):
         try:
-            verify_installed(bundle)
-            print(f"ok    {bundle.name}  {bundle.kind}")
+            print(line(find_bundle(name, models)))
         except BundleError as error:
-            print(f"FAIL  {bundle.kind}: {error}")
+            print(f"FAIL  {name}: {str(error).removeprefix(f'Bundle {name}: ')}")
             code = ExitCode.NOTHING_DONE
     return code
 
 
 def _add(arguments: argparse.Namespace, models: Path) -> int:
     import shutil
+    import tempfile
 
     from nen_imaging.contract import ExitCode
     from nen_imaging.segmentation.bundle import BundleError
@@ -78,16 +92,25 @@ def _add(arguments: argparse.Namespace, models: Path) -> int:
     from nen_imaging.stage import remove_folder
 
     name = arguments.name or arguments.folder.absolute().name
+    if Path(name).name != name or name.startswith("."):
+        raise BundleError(f"{name!r} names no folder of {models}; give --name without / and without a dot before it.")
     target = models / name
     if target.exists():
         raise BundleError(f"{target} exists already; remove that bundle first or give --name.")
-    try:
-        shutil.copytree(arguments.folder, target)
-        _write_labels(target, arguments.label)
-        bundle = install(models, target, name=name, licence=arguments.licence, default=arguments.default)
-    except (BundleError, OSError) as error:
-        remove_folder(target)
-        raise BundleError(f"{arguments.folder} is no bundle that can be added: {error}") from error
+    with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=models) as work:
+        copied = Path(work) / name
+        try:
+            shutil.copytree(arguments.folder, copied)
+            _write_labels(copied, arguments.label)
+            bundle = install(
+                models, copied, name=name, licence=arguments.licence, default=arguments.default, rename_to=target
+            )
+        except BaseException as error:
+            remove_folder(target)
+            if not isinstance(error, (BundleError, OSError)):
+                raise
+            why = str(error).replace(str(copied), str(arguments.folder))
+            raise BundleError(f"{arguments.folder} is no bundle that can be added: {why}") from error
     print(f"Added {bundle.name}, {bundle.kind}, sha256 {bundle.sha256[:12]}.")
     return ExitCode.ALL_MEASURED
 
@@ -124,7 +147,7 @@ def _remove(arguments: argparse.Namespace, models: Path) -> int:
     from nen_imaging.segmentation.bundle import unregister_bundle
     from nen_imaging.stage import remove_folder
 
-    bundle = unregister_bundle(models, arguments.name)
-    remove_folder(bundle.folder)
-    print(f"Removed {bundle.name}.")
+    folder = unregister_bundle(models, arguments.name)
+    folder.unlink() if folder.is_symlink() else remove_folder(folder)
+    print(f"Removed {arguments.name}.")
     return ExitCode.ALL_MEASURED

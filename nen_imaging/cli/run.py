@@ -6,6 +6,8 @@ import argparse
 import os
 from pathlib import Path
 
+from nen_imaging.cli.checks import output_folder, timeline_folder, whole_number
+
 HELP = "measure a study folder: every staging's load and uptake, every patient's responses"
 
 
@@ -13,9 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument("study", type=Path, help="folder (or archive) with CT and PET DICOM, in any order")
     parser.add_argument("--results", type=Path, default=Path("results"), help="results folder (default: results)")
-    parser.add_argument("--timeline", type=Path, help="folder with therapies.csv, markers.csv, ...")
+    parser.add_argument("--timeline", type=timeline_folder, help="folder with therapies.csv, markers.csv, ...")
     parser.add_argument("--config", type=Path, help="YAML with the keys of config/default.yaml that differ")
-    parser.add_argument("--cores", type=int, default=os.cpu_count() or 1, help="cores to use (default: all)")
+    parser.add_argument("--cores", type=whole_number, default=os.cpu_count() or 1, help="cores to use (default: all)")
     parser.add_argument("--model", help="bundle of models/registry.yaml (default: its default)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--profile", help="Snakemake profile: a folder, or gpu, slurm, kubernetes")
@@ -26,26 +28,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Hand the study to the workflow and print the staging tables."""
-    from nen_imaging.config import ConfigError
     from nen_imaging.contract import Refusal, Results
     from nen_imaging.runner import RunRequest, run_workflow
 
     if not arguments.study.exists():
         raise Refusal("study.empty", f"There is no {arguments.study}.")
-    if arguments.timeline is not None and not arguments.timeline.is_dir():
-        raise ConfigError(f"The timeline {arguments.timeline} is no folder.")
-    return run_workflow(
-        RunRequest(
-            study=arguments.study.absolute(),
-            results=Results(arguments.results.absolute()),
-            timeline=arguments.timeline and arguments.timeline.absolute(),
-            config=arguments.config and arguments.config.absolute(),
-            cores=arguments.cores,
-            model=arguments.model,
-            device=arguments.device,
-            profile=arguments.profile,
-            only_failed=arguments.only == "failed",
-            verify=arguments.verify,
-            dry_run=arguments.dry_run,
-        )
+    request = RunRequest(
+        study=arguments.study.absolute(),
+        results=Results(arguments.results.absolute()),
+        timeline=arguments.timeline and arguments.timeline.absolute(),
+        config=arguments.config and arguments.config.absolute(),
+        cores=arguments.cores,
+        model=arguments.model,
+        device=arguments.device,
+        profile=arguments.profile,
+        only_failed=arguments.only == "failed",
+        verify=arguments.verify,
+        dry_run=arguments.dry_run,
     )
+    with output_folder(request.results.root):
+        return run_workflow(request)

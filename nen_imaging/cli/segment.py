@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nen_imaging.cli.checks import output_folder, whole_number
+
 if TYPE_CHECKING:
     from nen_imaging.dicom.series import CtImage
     from nen_imaging.stage import Context
@@ -24,11 +26,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="bundle of models/registry.yaml (default: its default)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--config", type=Path, help="YAML with the keys of config/default.yaml that differ")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--threads", type=whole_number, default=os.cpu_count() or 1)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run import, segment and measure of the workflow on one image, then keep what a person reads."""
+    out = arguments.out.absolute()
+    with output_folder(out.parent), output_folder(out):  # nothing is left of them where the image cannot be read
+        return _segment(arguments, out)
+
+
+def _segment(arguments: argparse.Namespace, out: Path) -> int:
     import tempfile
 
     from nen_imaging.config import load_config
@@ -39,8 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     from nen_imaging.stage import Context, StageError
     from nen_imaging.workflow import segment_options
 
-    out = arguments.out.absolute()
-    if out.exists() and not (out / "load.json").is_file() and any(out.iterdir()):
+    if not (out / "load.json").is_file() and any(out.iterdir()):
         raise StageError(f"{out} holds other files; name a new folder, or one that an earlier segment wrote.")
     config = load_config(arguments.config, {"segment": {"model": arguments.model}} if arguments.model else None)
     bundle = segment_options(config)
@@ -48,7 +55,6 @@ def run(arguments: argparse.Namespace) -> int:
     image = read_image(
         arguments.image, series=arguments.series, rules=rules, tell=print, **config.options_of("import_ct")
     )
-    out.parent.mkdir(parents=True, exist_ok=True)  # nothing is made for what cannot be read
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as work:
         context = Context(Path(work), shipped("models"), arguments.device, arguments.threads)
         load = _stages(image, bundle, config.options_of("measure"), context)

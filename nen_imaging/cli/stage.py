@@ -9,6 +9,8 @@ import os
 import re
 from pathlib import Path
 
+from nen_imaging.cli.checks import whole_number
+
 HELP = "run one stage: the name, its folder, the folders and files it reads"
 
 
@@ -20,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--options", type=json.loads, default={}, help="its section of the config, as JSON")
     parser.add_argument("--results", type=Path, default=Path(), help="the results folder (default: where you stand)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="default: NEN_IMAGING_DEVICE, else auto")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=whole_number, default=1)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nen_imaging.cli.checks import whole_number
+
 if TYPE_CHECKING:
     from nen_imaging.training.processes import Processes
     from nen_imaging.training.recipes import Recipe
@@ -36,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoints of the run folder")
     parser.add_argument("--start-from", metavar="BUNDLE", help="begin from this bundle's weights (`models list`)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--threads", type=int, default=1, help="threads of the network")
+    parser.add_argument("--threads", type=whole_number, default=1, help="threads of the network")
     parser.add_argument(
         "--workers",
         type=int,

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nen_imaging.cli.checks import output_folder, whole_number
 from nen_imaging.validation import CONVENTIONS, DATASET_TITLES, VARIANTS
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dataset.add_argument("--cases", nargs="+", metavar="CASE", help="these alone")
         dataset.add_argument("--config", type=Path, help="YAML with the keys of config/default.yaml that differ")
         dataset.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-        dataset.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+        dataset.add_argument("--threads", type=whole_number, default=os.cpu_count() or 1)
         _add_common(dataset)
     score = kinds.add_parser("score", help="label maps of any origin (NIfTI: 1 liver, 2 lesion); no network runs")
     score.add_argument("--truth", type=Path, required=True, help="folder of true label maps")
@@ -61,11 +62,12 @@ def run(arguments: argparse.Namespace) -> int:
     from nen_imaging.validation.write import write_report
 
     results = arguments.results.absolute()
-    validation, done = _score(arguments, results) if arguments.kind == "score" else _dataset(arguments, results)
-    if all(case.problem for case in done):
-        print("No case could be measured.")
-        return ExitCode.NOTHING_DONE
-    print(summary_text(write_report(validation, done)))
+    with output_folder(results):
+        validation, done = _score(arguments, results) if arguments.kind == "score" else _dataset(arguments, results)
+        if all(case.problem for case in done):
+            print("No case could be measured.")
+            return ExitCode.NOTHING_DONE
+        print(summary_text(write_report(validation, done)))
     print(f"Written: {results}/cases.csv, summary.csv, report.html")
     return ExitCode.SOME_NOT_MEASURED if any(case.problem for case in done) else ExitCode.ALL_MEASURED
 

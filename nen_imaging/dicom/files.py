@@ -52,8 +52,8 @@ def is_archive(path: str) -> bool:
     return path.lower().endswith(ARCHIVE_SUFFIXES)
 
 
-def list_files(study: Path) -> Iterator[FileEntry]:
-    """Every file of a study, in order of path, archives not opened.
+def list_files(study: Path, leave_out: Path | None = None) -> Iterator[FileEntry]:
+    """Every file of a study, in order of path, archives not opened; the folder ``leave_out`` is not entered.
 
     Hidden files and DICOMDIR are listed as left out, and so is what is no file: a link to nothing, a hidden folder, one
     that may not be entered. A folder that links back to one above it is entered once.
@@ -62,10 +62,11 @@ def list_files(study: Path) -> Iterator[FileEntry]:
         stat = study.stat()
         yield FileEntry(study.name, stat.st_size, stat.st_mtime_ns)
         return
-    yield from _list_folder(study, "", frozenset({_identity(study.stat())}))
+    not_entered = {_identity(folder.stat()) for folder in (study, leave_out) if folder}
+    yield from _list_folder(study, "", frozenset(not_entered))
 
 
-def _list_folder(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[FileEntry]:
+def _list_folder(folder: Path, prefix: str, not_entered: frozenset[tuple[int, int]]) -> Iterator[FileEntry]:
     try:
         with os.scandir(folder) as scan:
             children = sorted(scan, key=lambda child: child.name)
@@ -84,10 +85,12 @@ def _list_folder(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -
         if not child.is_dir():
             left_out = _left_out(path) if child.is_file() else "file.unreadable"
             yield FileEntry(path, stat.st_size, stat.st_mtime_ns, left_out)
+        elif (identity := _identity(stat)) in not_entered:
+            continue
         elif child.name.startswith("."):
             yield FileEntry(path, 0, 0, "file.hidden")
-        elif (identity := _identity(stat)) not in above:
-            yield from _list_folder(Path(child.path), path + "/", above | {identity})
+        else:
+            yield from _list_folder(Path(child.path), path + "/", not_entered | {identity})
 
 
 def _identity(stat: os.stat_result) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from nen_imaging.contract import Reason, Refusal, Results
 from nen_imaging.dicom.database import FilesDatabase, files_of_series
 from nen_imaging.dicom.files import open_files
 from nen_imaging.dicom.group import IMAGE_MISSING, Series, SeriesKind, group_series
-from nen_imaging.dicom.index_rows import REASON_OF_KIND
+from nen_imaging.dicom.index_rows import REASON_OF_KIND, nothing_readable
 from nen_imaging.dicom.pixels import AIR_HU, hounsfield_reasons
 from nen_imaging.dicom.privacy import Pseudonymiser, key_for_showing, pseudonyms
 from nen_imaging.dicom.scan import scan_study
@@ -97,7 +97,7 @@ def list_series(path: Path) -> list[FoundSeries]:
     Raises
     ------
     Refusal
-        ``image.unreadable`` where there is no such path, ``study.empty`` where nothing in it is DICOM.
+        ``image.unreadable`` where there is no such path, see `index_rows.nothing_readable` where it holds no DICOM.
     """
     if not path.exists():
         raise Refusal("image.unreadable", f"There is no {path}.")
@@ -108,9 +108,10 @@ def list_series(path: Path) -> list[FoundSeries]:
             scan_study(path, database, pseudonymiser)
             patients = pseudonyms(pseudonymiser, database.issuers())
             series = list(group_series(database, pseudonymiser, patients))
+            not_used = list(database.quarantined())
         found = [FoundSeries(one, files_of_series(results, one.key)[1]) for one in series]
     if not found:
-        raise Refusal("study.empty", f"Nothing in {path} could be read as a DICOM image.")
+        raise nothing_readable(f"Nothing in {path} could be read as a DICOM image", not_used)
     return found
 
 

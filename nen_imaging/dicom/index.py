@@ -17,14 +17,21 @@ from nen_imaging.contract import (
     SERIES_COLUMNS,
     STAGINGS_COLUMNS,
     STUDIES_COLUMNS,
-    Refusal,
     Results,
 )
 from nen_imaging.dates import moved
 from nen_imaging.dicom.database import FilesDatabase
 from nen_imaging.dicom.glance import Glances
 from nen_imaging.dicom.group import Series, group_series
-from nen_imaging.dicom.index_rows import REASON_OF_KIND, Row, quarantine_rows, series_rows, staging_rows, study_rows
+from nen_imaging.dicom.index_rows import (
+    REASON_OF_KIND,
+    Row,
+    nothing_readable,
+    quarantine_rows,
+    series_rows,
+    staging_rows,
+    study_rows,
+)
 from nen_imaging.dicom.privacy import Pseudonymiser, hold_to_key, pseudonyms
 from nen_imaging.dicom.scan import Progress, scan_study
 from nen_imaging.dicom.select import Pins
@@ -98,7 +105,7 @@ def index_study(
     Raises
     ------
     Refusal
-        ``study.empty``: no file is DICOM.
+        See `index_rows.nothing_readable`.
     SeveralPinnedError
         ``pins`` choose two series of one kind for one staging.
     PrivacyError
@@ -110,16 +117,18 @@ def index_study(
     with exclusive_lock(results.index / ".lock", wait_s=LOCK_WAIT_S):
         hold_to_key(results, pseudonymiser)
         with FilesDatabase(results.files_database) as database:
-            headers_read = scan_study(study, database, pseudonymiser, progress=progress)
+            headers_read = scan_study(study, database, pseudonymiser, leave_out=results.root, progress=progress)
             people = pseudonyms(pseudonymiser, database.issuers())
             moved_days = {patient: pseudonymiser.moved_days(identity) for (identity, _), patient in people.items()}
             series = [
                 _dated(one, dates or {}, moved_days[one.patient])
                 for one in group_series(database, pseudonymiser, people)
             ]
-            quarantine = quarantine_rows(database.quarantined(), pseudonymiser)
+            not_used = list(database.quarantined())
+        quarantine = quarantine_rows(not_used, pseudonymiser)
+        write_table(results.quarantine_table, QUARANTINE_COLUMNS, quarantine, only_if_changed=True)
         if not series:
-            raise Refusal("study.empty", f"No file of the study is DICOM; {len(quarantine)} files were looked at.")
+            raise nothing_readable("No file of the study is DICOM", not_used)
         series.sort(key=lambda one: (one.patient, one.date, one.study, one.key))
         with FilesDatabase(results.files_database) as database:  # the scan is kept, whatever becomes of the choice
             look = Glances(study, database)
@@ -131,7 +140,6 @@ def index_study(
         write_table(
             results.studies_table, STUDIES_COLUMNS, study_rows(series, selection.staging_of), only_if_changed=True
         )
-        write_table(results.quarantine_table, QUARANTINE_COLUMNS, quarantine, only_if_changed=True)
         write_selections(selection, results)
         write_table(results.stagings_table, STAGINGS_COLUMNS, stagings, only_if_changed=True)  # the workflow reads it
     return IndexSummary(

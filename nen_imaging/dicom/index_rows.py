@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from nen_imaging.contract import REASONS, STAGINGS_COLUMNS, StagingState
+from nen_imaging.contract import REASONS, STAGINGS_COLUMNS, Refusal, StagingState
 from nen_imaging.dicom.database import FileRow
 from nen_imaging.dicom.group import Series, SeriesKind
 from nen_imaging.dicom.privacy import Pseudonymiser, file_label
@@ -135,6 +135,18 @@ def quarantine_rows(files: Iterable[FileRow], pseudonymiser: Pseudonymiser) -> l
         }
         for file in files
     ]
+
+
+def nothing_readable(what: str, not_used: Sequence[FileRow]) -> Refusal:
+    """The refusal of a study without images: ``study.empty``, or the code of a damaged or unreadable file in it.
+
+    ``what`` begins its text; the file's path stands there no more than in `quarantine.csv`.
+    """
+    text = f"{what}; {len(not_used)} files were looked at."
+    damaged = [file for file in not_used if file.code in ("file.truncated", "file.unreadable")]
+    if not damaged:
+        return Refusal("study.empty", text)
+    return Refusal(damaged[0].code, f"{text} Of them {len(damaged)} cannot be read: {damaged[0].text}.")
 
 
 def _number(value: float | None) -> str:

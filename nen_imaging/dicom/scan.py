@@ -35,11 +35,17 @@ _WHY_LEFT_OUT = {
 
 
 def scan_study(
-    study: Path, database: FilesDatabase, pseudonymiser: Pseudonymiser, *, progress: Progress | None = None
+    study: Path,
+    database: FilesDatabase,
+    pseudonymiser: Pseudonymiser,
+    *,
+    leave_out: Path | None = None,
+    progress: Progress | None = None,
 ) -> int:
     """Scan a study into the database; returns how many headers were read.
 
-    ``progress`` is called with the number of files seen so far.
+    ``leave_out`` is a folder, perhaps in the study, that is none of it; ``progress`` is called with the number of files
+    seen so far.
     """
     database.set_study(study)
     read = seen = 0
@@ -55,7 +61,7 @@ def scan_study(
 
     with _Readers(study, pseudonymiser) as readers:
         changed: list[FileEntry] = []
-        for entry in list_files(study):
+        for entry in list_files(study, leave_out):
             if database.is_current(entry, is_study=study.is_file()):
                 take([entry], [])
                 continue

@@ -192,5 +192,7 @@ def _write(path: Path, content: bytes) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        what = "The disk is full" if full else f"The study folder cannot be written to ({error.strerror})"
-        raise PacsError(f"{what}. Make room and run again: what has come stays.") from error
+        what, remedy = ("The disk is full", "Make room") if full else (error.strerror, "Mend that")
+        raise PacsError(
+            f"{what}: {path.parents[2]} cannot be written to. {remedy}, run again: what has come stays."
+        ) from error

@@ -39,11 +39,26 @@ _Errors = Mapping[tuple[str, str, str], Row]
 
 @dataclass(frozen=True)
 class CohortSummary:
-    """How many stagings have a load, and how many stages gave none: refused by the data, or failed."""
+    """How many stagings have a load, and how many have none: refused by the data, or because a stage failed.
+
+    ``without_uptake`` are those with a load whose PET was refused or failed, ``unreported`` patients whose own stages
+    failed.
+    """
 
     measured: int
     refused: int
     failed: int
+    without_uptake: int = 0
+    unreported: int = 0
+
+    @property
+    def text(self) -> str:
+        """The counts as a sentence without its full stop."""
+        stagings = "staging" if self.measured == 1 else "stagings"
+        text = f"{self.measured} {stagings} measured, {self.refused} refused, {self.failed} failed"
+        if self.without_uptake:
+            text += f"; measured without SSR uptake, the PET refused or failed: {self.without_uptake}"
+        return f"{text}; patients whose report failed: {self.unreported}" if self.unreported else text
 
 
 @dataclass(frozen=True)
@@ -56,9 +71,15 @@ class Cohort:
 
     @property
     def summary(self) -> CohortSummary:
-        states = [row["state"] for row in self.failures]
-        measured = sum(row["load_percent"] != "" for row in self.stagings)
-        return CohortSummary(measured, states.count(State.REFUSED), states.count(FAILED))
+        measured = [row for row in self.stagings if row["load_percent"] != ""]
+        failed = sum(row["load_percent"] == "" and row["state"] == FAILED for row in self.stagings)
+        return CohortSummary(
+            len(measured),
+            len(self.stagings) - len(measured) - failed,
+            failed,
+            sum(row["ssr_status"] == "NE" for row in measured),
+            len({row["patient"] for row in self.failures if not row["staging"] and row["state"] == FAILED}),
+        )
 
 
 def build_cohort(results: Results) -> CohortSummary:
@@ -111,7 +132,7 @@ def _read_patient(results: Results, patient: str, rows: Sequence[Mapping[str, st
             if _has_work(stage, row):
                 _add_stage(cohort, results, errors, stage, patient, name)
         staging = read_staging(name, folders)
-        cohort.stagings.append(_cohort_row(results, patient, staging, responses.get(name, {})))
+        cohort.stagings.append(_cohort_row(results, row, staging, responses.get(name, {})))
     for stage in PATIENT_STAGES:
         _add_stage(cohort, results, errors, stage, patient, None)
     return cohort
@@ -124,8 +145,10 @@ def _has_work(stage: str, row: Mapping[str, str]) -> bool:
     return row["has_pet"] == "yes" or stage not in _PET_STAGES
 
 
-def _cohort_row(results: Results, patient: str, staging: StagingResult, response: Mapping[str, str]) -> Row:
-    load = staging.load or {}
+def _cohort_row(
+    results: Results, of_index: Mapping[str, str], staging: StagingResult, response: Mapping[str, str]
+) -> Row:
+    patient, load = of_index["patient"], staging.load or {}
     measure = staging.records.get("measure")
     numbers = (
         "load_percent",
@@ -143,7 +166,7 @@ def _cohort_row(results: Results, patient: str, staging: StagingResult, response
         "date": staging.date.text if staging.date else "",
         "state": str(measure.state) if measure else FAILED,
         **{name: "" if load.get(name) is None else round(load[name], 2) for name in numbers},
-        "ssr_status": totals.get("ssr_status", "NE" if staging.has_pet else ""),
+        "ssr_status": totals.get("ssr_status", "NE" if of_index["has_pet"] == "yes" else ""),
         "response": response.get("response", "") if staging.load or is_by_reader(response) else "NE",
         "response_basis": response.get("criterion", ""),
         "flags": " ".join(reason.code for reason in staging.refusals + staging.pet_refusals + staging.warnings),
@@ -168,7 +191,8 @@ def _add_stage(
         return
     record = _record(folder)
     if record is None:
-        if not any(row["state"] == FAILED for row in cohort.failures):  # else it is what did not run after a failure
+        failed = [row["staging"] for row in cohort.failures if row["state"] == FAILED]
+        if not (staging in failed if staging else failed):  # else it is what did not run after a failure
             text, remedy = f"There is no result of {stage}: it was not run, or was stopped.", "Run again."
             cohort.failures.append(
                 {**where, "stage": stage, "state": FAILED, "code": "", "text": text, "remedy": remedy}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nen_imaging.contract import Results, State
-from nen_imaging.report.cohort import active_stagings, read_cohort
+from nen_imaging.report.cohort import FAILED, active_stagings, read_cohort
 from nen_imaging.tables import read_table
 
 MOST_PATIENTS_SHOWN = 20
@@ -17,7 +17,7 @@ WIDTH = 110
 
 @dataclass(frozen=True)
 class Summary:
-    """The text for the terminal, and the counts that the exit code rests on."""
+    """The text for the terminal, and what the exit code rests on: stagings with a load, reasons refused and failed."""
 
     text: str
     measured: int
@@ -35,12 +35,12 @@ def summarize(results: Results) -> Summary:
             f"... and {len(patients) - MOST_PATIENTS_SHOWN} more patients: see {results.cohort / 'cohort.html'}",
             "",
         ]
-    counts = cohort.summary
-    lines += [f"{counts.measured} stagings measured, {counts.refused} refused, {counts.failed} failed."]
+    lines += [f"{cohort.summary.text}."]
     lines += [_failure_line(row) for row in cohort.failures if row["state"] == State.REFUSED]
     lines += [_failure_line(row) for row in cohort.failures if row["state"] != State.REFUSED]
     lines += [f"Remarks to look at: {len(cohort.review)}, in {results.cohort / 'review.csv'}"] if cohort.review else []
-    return Summary("\n".join(lines), counts.measured, counts.refused, counts.failed)
+    states = [row["state"] for row in cohort.failures]
+    return Summary("\n".join(lines), cohort.summary.measured, states.count(State.REFUSED), states.count(FAILED))
 
 
 def summary_text(results: Results) -> str:

@@ -9,10 +9,16 @@ from nen_imaging.segmentation.kinds import KINDS
 from nen_imaging.segmentation.kinds.command import require_version
 
 
-def install(models_dir: Path, folder: Path, *, name: str, licence: str, default: bool = False) -> Bundle:
-    """Register a folder of ``models_dir``, once it is clear that it can be run here; BundleError otherwise."""
+def install(
+    models_dir: Path, folder: Path, *, name: str, licence: str, default: bool = False, rename_to: Path | None = None
+) -> Bundle:
+    """Register a folder of ``models_dir``, once it is clear that it can be run here; BundleError otherwise.
+
+    With ``rename_to`` the folder gets this path in ``models_dir`` then, and not before.
+    """
     bundle = candidate(models_dir, folder, name=name, licence=licence)
     version = KINDS[bundle.kind].check(bundle)
+    folder = folder.rename(rename_to) if rename_to else folder
     return register_bundle(models_dir, folder, name=name, licence=licence, default=default, version=version)
 
 

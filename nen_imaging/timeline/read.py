@@ -90,7 +90,7 @@ def read_timeline(folder: Path | None) -> Timeline:
     if folder is None:
         return Timeline()
     if not folder.is_dir():
-        raise TimelineError("The timeline folder does not exist; give a folder with therapies.csv, markers.csv, ...")
+        raise TimelineError("The timeline is no folder; give one with therapies.csv, markers.csv, ...")
     tables = {}
     for path in sorted(folder.glob("*.csv")):
         if path.stem in TABLES:

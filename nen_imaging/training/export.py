@@ -20,6 +20,7 @@ from nen_imaging.segmentation.bundle import (
     register_bundle,
 )
 from nen_imaging.segmentation.calibration import Calibration
+from nen_imaging.training.digital import LICENCE as DIGITAL_LICENCE
 from nen_imaging.training.recipes import NetworkRecipe, Recipe
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ LICENCE = "CC BY-NC-SA 4.0 (research, non-commercial)"
 _LICENCE_TEXT = """Weights in this folder: Creative Commons Attribution-NonCommercial-ShareAlike 4.0 International
 (https://creativecommons.org/licenses/by-nc-sa/4.0/legalcode).
 
-They were trained on images whose licences exclude commercial use (3D-IRCADb-01, LiTS; see configs/metadata.json).
+Licences of the images that they were trained on may exclude commercial use: configs/metadata.json names each.
 No image and no part of one is contained. The program that runs them has a licence of its own, in the top folder.
 """
 _INTENDED_USE = (
@@ -98,7 +99,7 @@ def write_bundle(
     _write(folder / INFERENCE, inference.model_dump(mode="json"))
     _write(folder / METADATA, _metadata(recipe, further, training_data, results or []))
     (folder / "LICENSE").write_text(_LICENCE_TEXT, "utf-8")
-    (folder / "docs" / "README.md").write_text(_card(recipe, training_data, results or []), "utf-8")
+    (folder / "docs" / "README.md").write_text(_card(recipe, networks, training_data, results or []), "utf-8")
     return register_bundle(models_dir, folder, name=recipe.name, licence=LICENCE, default=default)
 
 
@@ -179,17 +180,27 @@ def _metadata(
     }
 
 
-def _card(recipe: Recipe, training_data: list[dict[str, Any]], results: list[dict[str, Any]]) -> str:
+def _card(
+    recipe: Recipe,
+    networks: Mapping[NetworkName, Sequence[Trained]],
+    training_data: list[dict[str, Any]],
+    results: list[dict[str, Any]],
+) -> str:
     """The model card, in Markdown."""
     licences = sorted({row["licence"] for row in training_data})
+    digital, real = (
+        len({row["patient"] for row in training_data if (row["licence"] == DIGITAL_LICENCE) == painted})
+        for painted in (True, False)
+    )
+    coarse, fine = len(networks["liver"]), len(networks["lesion"])
     lines = [
         f"# {recipe.name}",
         "",
         _INTENDED_USE,
         "",
-        "Two MONAI networks: a coarse one finds the liver in the whole scan "
-        f"({recipe.liver.spacing_mm:g} mm), a fine one draws its edge and the lesions in the liver's box "
-        f"({recipe.lesion.spacing_mm:g} mm). `configs/inference.json` holds all that decides a number.",
+        f"MONAI networks in two stages: {coarse} of {recipe.liver.spacing_mm:g} mm find the liver in the whole scan, "
+        f"{fine} of {recipe.lesion.spacing_mm:g} mm draw its edge and the lesions in its box; of several the mean "
+        "logit counts. `configs/inference.json` holds all that decides a number.",
         "",
         "## Licence",
         "",
@@ -197,14 +208,12 @@ def _card(recipe: Recipe, training_data: list[dict[str, Any]], results: list[dic
         "",
         "## Seen patients",
         "",
-        f"{len({row['patient'] for row in training_data})} patients, {len(training_data)} scans; "
+        f"{real} patients and {digital} digital ones, {len(training_data)} scans; "
         "a figure on any of them says nothing about new patients.",
         "",
         "| scan | patient | licence | networks |",
         "| --- | --- | --- | --- |",
         *(f"| {row['case']} | {row['patient']} | {row['licence']} | {row['networks']} |" for row in training_data),
-        "",
-        "## Results on patients that the weights have not seen",
         "",
         *_results(results),
         "",
@@ -220,11 +229,19 @@ def _card(recipe: Recipe, training_data: list[dict[str, Any]], results: list[dic
 
 
 def _results(results: list[dict[str, Any]]) -> list[str]:
+    heading = "## Results on patients that the weights have not seen"
     if not results:
-        return ["None yet: do not use this bundle for anything but tests."]
+        return [heading, "", "None yet: do not use this bundle for anything but tests."]
     columns = list(results[0])
+    of_folds = [
+        "## Results of the folds on patients that their weights have not seen",
+        "",
+        "Each scan by the networks of its fold. Joined in this bundle they have seen all of these patients.",
+    ]
     return [
-        "They chose the calibration (six numbers) and steered the recipe (`training-log.md`), so these are "
+        *(of_folds if "fold" in columns else [heading]),
+        "",
+        "They chose the calibration (a few numbers) and steered the recipe (`training-log.md`), so these are "
         "optimistic; few scans, no claim of accuracy.",
         "",
         "| " + " | ".join(columns) + " |",

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -15,6 +15,13 @@ from nen_imaging.contract import Refusal
 from nen_imaging.validation.metrics import LESION, LIVER
 from nen_imaging.validation.orientation import anatomy_objections
 from nen_imaging.volume import GridMismatchError, Volume, require_same_grid
+
+
+class ImportOptions(TypedDict, total=False):
+    """The section `import_ct` of the config; see `geometry.arrange`."""
+
+    spacing_tolerance_mm: float
+    resample_uneven: bool
 
 
 @dataclass(frozen=True)
@@ -37,14 +44,14 @@ class LabelledCt:
 class Case:
     """One case of a data set, not yet read.
 
-    ``name`` is the data set's own number or name. ``known_as`` are names of the scan elsewhere, and as the last one the
-    patient's: by them one finds out whether a network was trained on it. Where ``lesions_labelled`` is false the truth
-    has no lesions because nobody drew them, not because there are none. ``variant`` is one of `validation.VARIANTS`, or
-    none.
+    ``name`` is the data set's own number or name; ``read`` takes `ImportOptions`. ``known_as`` are names of the scan
+    elsewhere, and as the last one the patient's: by them one finds out whether a network was trained on it. Where
+    ``lesions_labelled`` is false the truth has no lesions because nobody drew them, not because there are none.
+    ``variant`` is one of `validation.VARIANTS`, or none.
     """
 
     name: str
-    read: Callable[[], LabelledCt]
+    read: Callable[..., LabelledCt]
     files: tuple[Path, ...] = ()
     known_as: tuple[str, ...] = ()
     lesions_labelled: bool = True

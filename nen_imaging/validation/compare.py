@@ -41,7 +41,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Compared:
-    """Both validations' names and figures, and the cases that only one of them has."""
+    """Both validations' names and figures, and the cases that only one of them has measured."""
 
     first: str
     second: str
@@ -52,16 +52,19 @@ class Compared:
 def compare(first: Path, second: Path) -> Compared:
     """Compare two result folders, case by case.
 
-    Raises StageError where a folder holds no validation, the data sets differ, or no case is in both.
+    Raises StageError where a folder holds no validation, the data sets differ, or no case was measured in both.
     """
     manifests = [_manifest(folder) for folder in (first, second)]
     datasets = [manifest["dataset"] for manifest in manifests]
     if datasets[0] != datasets[1]:
         raise StageError(f"{first} is of {datasets[0]}, {second} of {datasets[1]}: they hold different cases.")
-    tables = [{row["case"]: row for row in read_table(folder / "cases.csv")} for folder in (first, second)]
+    tables = [
+        {row["case"]: row for row in read_table(folder / "cases.csv") if not row["problem"]}
+        for folder in (first, second)
+    ]
     common = [case for case in tables[0] if case in tables[1]]
     if not common:
-        raise StageError(f"{first} and {second} have no case in common.")
+        raise StageError(f"{first} and {second} have measured no case in common.")
     figures = [
         _compared(name, [[_value(table[case], name) for case in common] for table in tables]) for name in COMPARED
     ]
@@ -80,7 +83,7 @@ def comparison_text(compared: Compared) -> str:
         numbers = f"{one.figure:<26}{one.cases:>6}{one.first:>16.4f}{one.second:>16.4f}"
         lines.append(f"{numbers}   {one.difference:+.4f} {interval}, p = {one.p_value:.3g}")
     if compared.left_out:
-        lines.append(f"In one of them only, left out: {', '.join(compared.left_out)}.")
+        lines.append(f"Measured in one of them only, left out: {', '.join(compared.left_out)}.")
     return "\n".join(lines)
 
 

@@ -91,7 +91,7 @@ def _msd(root: Path) -> list[Case]:
     return _pairs_of_lits(images, labels_of, read_nifti_pair)
 
 
-def _pairs_of_lits(images: Paths, labels: Paths, read: Callable[[Path | None, Path | None], LabelledCt]) -> list[Case]:
+def _pairs_of_lits(images: Paths, labels: Paths, read: Callable[..., LabelledCt]) -> list[Case]:
     """A case for every number of LiTS (which MSD keeps) that an image or a label map has."""
     return [
         Case(
@@ -188,7 +188,7 @@ def _csv(root: Path, table: Path | None = None) -> list[Case]:
         known_as = tuple(filter(None, [row["case"], row.get("patient")]))
         whole, lesions = (_flag(row, key, f"{table.name}, row {number}") for key in ("whole_liver", "lesions_labelled"))
         read = partial(read_nifti_pair, image, label)
-        cases.append(Case(row["case"], read, (image, label), known_as, lesions, whole))
+        cases.append(Case(row["case"], read, (*_content(image), label), known_as, lesions, whole))
     return cases
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nen_imaging.validation.cases import Case, LabelledCt, labelled
+from nen_imaging.validation.cases import Case, ImportOptions, LabelledCt, labelled
 
 PATIENTS = 10
 FIRST_SEED = 5000  # training draws its digital patients from 1000 on
@@ -39,7 +40,11 @@ def _patients(first_seed: int, loads: NDArray[np.floating]) -> list[Case]:
 
 
 def read_phantom(
-    seed: int, load_percent: float, spacing_mm: tuple[float, float, float] = SPACING_MM, slice_mm: float = SLICE_MM
+    seed: int,
+    load_percent: float,
+    spacing_mm: tuple[float, float, float] = SPACING_MM,
+    slice_mm: float = SLICE_MM,
+    **_import_ct: Unpack[ImportOptions],
 ) -> LabelledCt:
     """Scan a digital patient with slices thicker than the grid it was drawn on.
 

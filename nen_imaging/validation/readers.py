@@ -1,4 +1,4 @@
-"""How one case of each data set is read: image and labels on one grid, as `LabelledCt`."""
+"""How one case of each data set is read: image and labels on one grid, as `LabelledCt`; options are of `import_ct`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Unpack
 
 import nibabel
 import numpy as np
@@ -22,7 +22,7 @@ from nen_imaging.dicom.pixels import AIR_HU
 from nen_imaging.dicom.segmentation_image import Segment, read_segments
 from nen_imaging.dicom.series import read_ct, read_dataset
 from nen_imaging.validation.archives import opened
-from nen_imaging.validation.cases import LabelledCt, labelled
+from nen_imaging.validation.cases import ImportOptions, LabelledCt, labelled
 from nen_imaging.validation.masks import dicom_slices, mask_on, png_slices, slices_of
 from nen_imaging.validation.metrics import LESION, LIVER
 from nen_imaging.validation.orientation import placed_by_anatomy
@@ -39,14 +39,14 @@ def read_labels(path: Path) -> Volume:
         return read_nifti(path)
 
 
-def read_nifti_pair(image: Path | None, label: Path | None) -> LabelledCt:
+def read_nifti_pair(image: Path | None, label: Path | None, **import_ct: Unpack[ImportOptions]) -> LabelledCt:
     """An image (NIfTI, or a DICOM folder) and a NIfTI label map; a mask of the liver alone is one."""
     image, label = _required(image, "image"), _required(label, "label map")
-    truth, found = read_labels(label), read_image(image)
+    truth, found = read_labels(label), read_image(image, **import_ct)
     return labelled(found.volume, truth, tuple(reason.text for reason in found.reasons))
 
 
-def read_lits(image: Path | None, label: Path | None) -> LabelledCt:
+def read_lits(image: Path | None, label: Path | None, **import_ct: Unpack[ImportOptions]) -> LabelledCt:
     """A pair of LiTS; where the image lost its affine, directions are taken from the body and the spacing is sought."""
     image, label = _required(image, "image"), _required(label, "label map")
     with _unreadable(image.name):
@@ -55,7 +55,7 @@ def read_lits(image: Path | None, label: Path | None) -> LabelledCt:
         second = nibabel.load(label)
         truth = Volume(np.asanyarray(second.dataobj), second.affine)
     if not np.allclose(np.abs(first.affine[:3, :3]), np.eye(3), atol=1e-3):
-        found = read_image(image)
+        found = read_image(image, **import_ct)
         return labelled(found.volume, truth, tuple(reason.text for reason in found.reasons))
     spacings_mm = [np.array(header.get_zooms()[:3], float) for header in (first.header, second.header)]
     spacing_mm = next((mm for mm in spacings_mm if not np.allclose(mm, 1.0)), None)
@@ -74,11 +74,11 @@ def read_lits(image: Path | None, label: Path | None) -> LabelledCt:
     return labelled(Volume(array, affine), Volume(truth.array, affine), (note,))
 
 
-def read_ircadb(path: Path, part: str = "") -> LabelledCt:
+def read_ircadb(path: Path, part: str = "", **import_ct: Unpack[ImportOptions]) -> LabelledCt:
     """A case of 3D-IRCADb-01: `PATIENT_DICOM`, `MASKS_DICOM/liver`, `MASKS_DICOM/livertumor*`, packed or not."""
     with opened(path, part) as folder:
         images, masks = (_folder(folder, name) for name in ("PATIENT_DICOM", "MASKS_DICOM"))
-        found = read_image(images)
+        found = read_image(images, **_in_slices(import_ct))
         tumours = sorted(mask for mask in masks.iterdir() if mask.name.lower().startswith("livertumo"))
         liver = mask_on(found.volume, dicom_slices(_folder(masks, "liver")))
         lesion = np.zeros_like(liver)
@@ -89,14 +89,14 @@ def read_ircadb(path: Path, part: str = "") -> LabelledCt:
     return _joined(found.volume, liver, lesion, (*(reason.text for reason in found.reasons), *note))
 
 
-def read_chaos(folder: Path) -> LabelledCt:
+def read_chaos(folder: Path, **import_ct: Unpack[ImportOptions]) -> LabelledCt:
     """A case of CHAOS CT: `DICOM_anon` and `Ground/*.png`; a healthy liver."""
-    found = read_image(_folder(folder, "DICOM_anon"))
+    found = read_image(_folder(folder, "DICOM_anon"), **_in_slices(import_ct))
     liver = mask_on(found.volume, png_slices(_folder(folder, "Ground"), folder / "DICOM_anon"))
     return _joined(found.volume, liver, np.zeros_like(liver), tuple(reason.text for reason in found.reasons))
 
 
-def read_tcia(folder: Path) -> LabelledCt:
+def read_tcia(folder: Path, **import_ct: Unpack[ImportOptions]) -> LabelledCt:
     """A patient of TCIA: the CT series that a DICOM SEG with a liver segment refers to, and its segments.
 
     Where the SEG has no segment of a lesion, nobody drew any: the lesions count as not labelled.
@@ -115,15 +115,20 @@ def read_tcia(folder: Path) -> LabelledCt:
         names = [str(item.get("SegmentLabel", "")) for item in seg.get("SegmentSequence") or []]
         uid = _referenced_series(seg) or (next(iter(series)) if len(series) == 1 else "")
         if uid in series and any(map(_LIVER_SEGMENT.search, names)):
-            return _from_seg(series[uid], read_segments(seg))
+            return _from_seg(series[uid], read_segments(seg), _in_slices(import_ct))
     raise Refusal(
         "truth.unusable",
         f"{len(segs)} SEG and {len(series)} CT series, but no SEG of a liver that belongs to one of them.",
     )
 
 
-def _from_seg(files: list[Path], segments: list[Segment]) -> LabelledCt:
-    found = read_ct(_streams(files))
+def _in_slices(import_ct: ImportOptions) -> ImportOptions:
+    """The options where the truth was drawn on the CT's slices: one that is interpolated has none, and is refused."""
+    return {**import_ct, "resample_uneven": False}
+
+
+def _from_seg(files: list[Path], segments: list[Segment], import_ct: ImportOptions) -> LabelledCt:
+    found = read_ct(_streams(files), **import_ct)
     livers = [one for one in segments if _LIVER_SEGMENT.search(one.label)]
     lesions = [one for one in segments if _LESION_SEGMENT.search(one.label) and one not in livers]
     liver, lesion = (

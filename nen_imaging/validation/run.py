@@ -32,6 +32,7 @@ from nen_imaging.stage import (
     StageCall,
     StageError,
     StageRecord,
+    digest_of_input,
     exclusive_lock,
     mismatch,
     read_record,
@@ -104,12 +105,12 @@ class Validation:
 class _Reading:
     """A case's image and truth, read when first asked for."""
 
-    def __init__(self, case: Case) -> None:
-        self.case = case
+    def __init__(self, case: Case, import_ct: dict[str, Any]) -> None:
+        self.case, self.import_ct = case, import_ct
 
     @cached_property
     def content(self) -> LabelledCt:
-        return self.case.read()
+        return self.case.read(**self.import_ct)
 
 
 def run_cases(validation: Validation, cases: list[Case], tell: Callable[[str], None] = print) -> list[CaseResult]:
@@ -138,7 +139,7 @@ def _in_words(validation: Validation, case: Case) -> str:
 
 
 def _run_case(validation: Validation, case: Case) -> CaseResult:
-    reading = _Reading(case)
+    reading = _Reading(case, validation.config.options_of("import_ct"))
     with told_problem() as problem:
         bundle = validation.bundle_of(case)
     if problem:
@@ -148,8 +149,8 @@ def _run_case(validation: Validation, case: Case) -> CaseResult:
         "variant": case.variant,
         "model": bundle.name,
         "model_sha256": bundle.sha256,
-        "measure": validation.config.options_of("measure"),
-        "versions": {name: stage_of(name).version for name in ("segment", "measure")},
+        **{name: validation.config.options_of(name) for name in ("import_ct", "measure")},
+        "versions": {name: stage_of(name).version for name in ("import_ct", "segment", "measure")},
     }
     scoring = {
         "files": fingerprint(case.files),
@@ -166,7 +167,7 @@ def _run_case(validation: Validation, case: Case) -> CaseResult:
             (predict, validation.predicted(case.name), (), predicting),
             (score, validation.scored(case.name), (validation.predicted(case.name),), scoring),
         ):
-            if not done_before or not is_current(stage, target, wanted):
+            if not done_before or not is_current(stage, target, wanted, inputs):
                 done_before = False
                 require_ok(run_alone(stage, target, inputs, wanted, validation.context))
     return CaseResult(case.name, problem[0] if problem else "", done_before)
@@ -221,13 +222,17 @@ def seen_names(bundle: Bundle) -> set[str]:
     return names
 
 
-def is_current(stage: Stage, folder: Path, options: dict[str, Any]) -> bool:
-    """Whether a folder holds what is wanted; what was refused is tried again, since a file may have come since."""
+def is_current(stage: Stage, folder: Path, options: dict[str, Any], inputs: tuple[Path, ...] = ()) -> bool:
+    """Whether a folder holds what is wanted, made of the stage folders ``inputs`` as they are now.
+
+    What was refused is tried again, since a file may have come since.
+    """
     try:
         record = read_record(folder)
     except StageError:
         return False
     same = (record.version, record.options) == (stage.version, json.loads(json.dumps(options)))
+    same = same and all(digest_of_input(path) in record.read.values() for path in inputs)
     return same and not record.refused and mismatch(folder, record, hashes=False) is None
 
 

@@ -196,7 +196,9 @@ def _recall_of_large(sums: Sums) -> Floats:
 def _slope(sums: Sums) -> Floats:
     """Of the line through predicted against true load with the least squares."""
     true, found = sums.mean("load.true"), sums.mean("load.true") + sums.mean("load.error")
-    return ratio(sums.mean("load.true_found") - true * found, sums.mean("load.true2") - true**2)
+    squares = sums.mean("load.true2")
+    spread = np.where(squares - true**2 > 1e-9 * squares, squares - true**2, 0.0)  # of one load drawn alone: rounding
+    return ratio(sums.mean("load.true_found") - true * found, spread)
 
 
 def _limit(sums: Sums, side: int) -> Floats:

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from scipy import ndimage
 
 from nen_imaging.contract import Refusal
 from nen_imaging.validation import VARIANTS
-from nen_imaging.validation.cases import Case, LabelledCt
+from nen_imaging.validation.cases import Case, ImportOptions, LabelledCt
 from nen_imaging.validation.metrics import LESION, LIVER
 
 Floats = NDArray[np.float32]
@@ -36,8 +37,13 @@ def varied(case: Case, name: str) -> Case:
     return replace(case, variant=name, read=partial(_read, case, change, zlib.crc32(f"{case.name} {name}".encode())))
 
 
-def _read(case: Case, change: Callable[[LabelledCt, np.random.Generator], LabelledCt], seed: int) -> LabelledCt:
-    return change(case.read(), np.random.default_rng(seed))
+def _read(
+    case: Case,
+    change: Callable[[LabelledCt, np.random.Generator], LabelledCt],
+    seed: int,
+    **import_ct: Unpack[ImportOptions],
+) -> LabelledCt:
+    return change(case.read(**import_ct), np.random.default_rng(seed))
 
 
 def _with_lesions(content: LabelledCt, rng: np.random.Generator) -> LabelledCt:
@@ -63,7 +69,7 @@ def _with_lesions(content: LabelledCt, rng: np.random.Generator) -> LabelledCt:
         recipe,
         load_percent=float(rng.uniform(*LOADS_PERCENT)),
     )
-    return _changed(replace(content, truth=content.truth.with_array(label)), hu)
+    return _changed(replace(content, truth=content.truth.with_array(label), exact={}), hu)
 
 
 def _arterial(content: LabelledCt, rng: np.random.Generator) -> LabelledCt:

@@ -109,7 +109,7 @@ def _manifest(
         "model": _joined(bundle.name for bundle in bundles),
         "model_sha256": _joined(bundle.sha256 for bundle in bundles),
         "model_version": _joined(dict.fromkeys(str(bundle.metadata.get("version", "")) for bundle in bundles)),
-        "measure": validation.config.options_of("measure") if bundles else None,
+        **{name: validation.config.options_of(name) if bundles else None for name in ("import_ct", "measure")},
         "software": {name: ", ".join(sorted(versions)) for name, versions in sorted(software.items())},
         "devices": sorted({str(record.facts.get("device", "")) for record in known}),
         "cases": len(done),

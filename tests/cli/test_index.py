@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
+import tarfile
 
 import numpy as np
 import pytest
 
 from nen_imaging.cli.main import main
 from nen_imaging.contract import Results
+from nen_imaging.dicom.database import FilesDatabase
 from nen_imaging.phantom.dicom_writer import write_ct_series, write_pet_series
 from nen_imaging.phantom.series_options import PatientTags
 from nen_imaging.tables import read_table
@@ -97,6 +100,43 @@ def test_results_that_are_no_folder_are_a_message(verb):
 def test_paths_are_printed_as_they_are(verb):
     verb.results = Results(verb.results.root / "results [final]")
     assert str(verb.results.series_table) in verb.run()[1]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_damaged_archive_is_told_as_such_and_stands_in_the_quarantine(verb, tmp_path, whole):
+    with tarfile.open(tmp_path / "broken.tar.xz", "w:xz") as archive:
+        archive.add(verb.study, "study")
+    content = (tmp_path / "broken.tar.xz").read_bytes()
+    shutil.rmtree(verb.study)
+    verb.study.mkdir()
+    broken = verb.study / "broken.tar.xz"
+    broken.write_bytes(content[: len(content) // 2])
+    verb.study = broken if whole else verb.study
+    code, printed = verb.run()
+    assert code == 1
+    assert "Refused (file.truncated): No file of the study is DICOM; 1 files were looked at." in printed
+    assert "1 cannot be read: the archive cannot be read to its end (EOFError). Copy the file again" in printed
+    assert [row["code"] for row in read_table(verb.results.quarantine_table)] == ["file.truncated"]
+
+
+@pytest.mark.parametrize("place", ["deep/results", ".results"])
+def test_results_inside_the_study_are_none_of_it(verb, place):
+    files = sorted(verb.study.iterdir())
+    with tarfile.open(verb.study / "old.tar", "w") as archive:
+        for file in files[:2]:
+            archive.add(file, file.name)
+            file.unlink()
+    verb.run()
+    outside, verb.results = verb.results, Results(verb.study / place)
+    for _ in range(2):
+        assert verb.run()[0] == 0
+        (verb.results.root / "archive.zip").write_bytes(b"of someone, put there")
+        shutil.copy(files[2], verb.results.root)
+    assert read_table(verb.results.quarantine_table) == []
+    assert verb.results.series_table.read_bytes() == outside.series_table.read_bytes()
+    with FilesDatabase(verb.results.files_database) as database:
+        known = [row.entry.path for rows in database.by_series_uid() for row in rows]
+    assert len(known) == 8 and not any("results" in path for path in known)
 
 
 def test_an_empty_study_is_refused(verb):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 
 import numpy as np
 import pytest
@@ -52,6 +53,20 @@ def test_no_pet_at_all_is_said(tmp_path, capsys):
     write_ct_series(tmp_path, Volume(np.zeros((8, 8, 4), np.int16), AFFINE))
     assert main(["suv", str(tmp_path)]) == 1
     assert "pet.none" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", [["suv"], ["segment", "--out", "OUT"]], ids=["suv", "segment"])
+def test_a_damaged_archive_is_told_as_such(tmp_path, capsys, verb):
+    write_pet(tmp_path / "pet")
+    with tarfile.open(tmp_path / "whole.tar.xz", "w:xz") as archive:
+        archive.add(tmp_path / "pet", "pet")
+    content = (tmp_path / "whole.tar.xz").read_bytes()
+    (tmp_path / "broken.tar.xz").write_bytes(content[: len(content) // 2])
+    arguments = [str(tmp_path / "out") if argument == "OUT" else argument for argument in verb]
+    assert main([*arguments, str(tmp_path / "broken.tar.xz")]) == 1
+    said = capsys.readouterr().err
+    assert "Refused (file.truncated)" in said and "broken.tar.xz could be read" in said
+    assert "the archive cannot be read to its end (EOFError)" in said and "Copy the file again" in said
 
 
 @pytest.mark.slow

@@ -55,7 +55,7 @@ def test_order_of_files_does_not_matter(study, monkeypatch):
     shutil.rmtree(study.results.root)
     files = list(scan.list_files(study.folder))
     random.Random(7).shuffle(files)
-    monkeypatch.setattr(scan, "list_files", lambda _: iter(files))
+    monkeypatch.setattr(scan, "list_files", lambda *_: iter(files))
     study.index()
     assert study.written() == expected
 

@@ -136,7 +136,7 @@ def test_a_full_disk_is_told_and_leaves_no_half_file(files, tmp_path, monkeypatc
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(PacsError, match="disk is full"):
+    with pytest.raises(PacsError, match=f"disk is full: {tmp_path} cannot be written to. Make room"):
         fetch(FakeArchive(files), tmp_path)
     assert [path.read_bytes() for path in files_in(tmp_path)] == [files[path.stem] for path in files_in(tmp_path)]
     assert len(files_in(tmp_path)) == 3

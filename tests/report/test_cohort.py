@@ -122,15 +122,52 @@ def test_what_never_ran_counts_as_failed(results):
     from nen_imaging.stage import remove_folder
 
     remove_folder(results.stage_folder("report", PATIENT))
-    assert build_cohort(results).failed == 1
-    assert "no report yet" in summarize(results).text
+    assert build_cohort(results) == CohortSummary(measured=2, refused=1, failed=0, unreported=1)
+    summary = summarize(results)
+    assert "no report yet" in summary.text
+    assert "2 stagings measured, 1 refused, 0 failed; patients whose report failed: 1." in summary.text
+    assert summary.failed == 1
+
+
+def test_a_job_that_was_killed_is_told_beside_another_stagings_failure(results):
+    from nen_imaging.stage import remove_folder
+
+    for staging in ("2016-07-14", "2016-11-10"):
+        remove_folder(results.stage_folder("measure", PATIENT, staging))
+    write_json(results.error_record("measure", PATIENT, "2016-07-14"), {"error": "MemoryError: 3 GB"})
+    assert build_cohort(results).failed == 2
+    failed = [row["staging"] for row in rows_of(results, "failures") if row["state"] == "failed"]
+    assert failed == ["2016-07-14", "2016-11-10"]
+
+
+@pytest.mark.parametrize("state", ["refused", "failed"])
+def test_a_staging_whose_pet_gives_nothing_counts_as_measured_without_uptake(tmp_path, state):
+    results = Results(tmp_path)
+    write_staging(results, "2016-07-14", 50.0)
+    if state == "refused":
+        for stage in ("import_pet", "uptake"):
+            reason = Reason("pet.weight_missing", "PatientWeight is missing.")
+            write_stage(results.stage_folder(stage, PATIENT, "2016-07-14"), stage, reasons=(reason,))
+    else:
+        write_json(results.error_record("import_pet", PATIENT, "2016-07-14"), {"error": "MemoryError: 3 GB"})
+    write_follow(results)
+    write_json(results.patient(PATIENT) / TIMELINE, timeline())
+    write_index(results, {"2016-07-14": {"has_pet": "yes"}})
+    write_report(results)
+    assert build_cohort(results) == CohortSummary(measured=1, refused=0, failed=0, without_uptake=1)
+    assert [row["ssr_status"] for row in rows_of(results, "cohort")] == ["NE"]
+    told = "1 staging measured, 0 refused, 0 failed; measured without SSR uptake, the PET refused or failed: 1"
+    assert told in (results.cohort / "cohort.html").read_text("utf-8")
+    summary = summarize(results)
+    assert f"{told}." in summary.text
+    assert (summary.measured, summary.refused, summary.failed) == (1, state == "refused", state == "failed")
 
 
 def test_broken_error_record_is_told(results):
     path = results.error_record("report", PATIENT)
     path.parent.mkdir(parents=True)
     path.write_text("{", "utf-8")
-    assert build_cohort(results).failed == 1
+    assert build_cohort(results).unreported == 1
 
 
 def test_error_records_of_others_do_not_count(results):

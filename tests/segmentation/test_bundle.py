@@ -40,6 +40,14 @@ def test_an_unknown_name_lists_the_known_ones(models):
         find_bundle("third", models)
 
 
+def test_a_broken_bundle_disables_no_other(models):
+    (models / "second" / "configs" / "metadata.json").unlink()
+    assert find_bundle(None, models).name == find_bundle("first", models).name == "first"
+    random_bundle(models, seed=3, name="third")
+    with pytest.raises(BundleError, match=r"second/configs/metadata\.json"):
+        find_bundle("second", models)
+
+
 def test_a_folder_without_registry_is_named(tmp_path):
     with pytest.raises(BundleError, match=r"registry\.yaml"):
         load_registry(tmp_path)
@@ -89,7 +97,7 @@ def test_the_kind_is_networks_where_none_is_named_or_where_that_is_named(models)
     path = bundle.folder / "configs" / "inference.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"kind": "networks"}))
     assert kind_of(bundle.folder) == "networks"
-    assert read_inference(bundle).overlap == 0.5
+    assert read_inference(bundle).overlap == 0.25
 
 
 @pytest.mark.parametrize("target", ["os.system", "monai.networks.nets.nothing", "", "torch.nn.Linear"])

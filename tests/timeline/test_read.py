@@ -53,7 +53,7 @@ def test_every_table_is_read(folder):
 def test_no_folder_and_an_empty_one_are_empty_timelines(tmp_path):
     assert read_timeline(None).rows("therapies") == ()
     assert read_timeline(tmp_path).tables == {}
-    with pytest.raises(TimelineError, match="does not exist"):
+    with pytest.raises(TimelineError, match="is no folder"):
         read_timeline(tmp_path / "nowhere")
 
 

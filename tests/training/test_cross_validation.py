@@ -69,6 +69,9 @@ def test_every_fold_and_then_all_of_them_joined(data, folds, tmp_path, capsys):
     assert (first.metadata["seen_patients"], first.metadata["held_out_patients"]) == (["B"], ["A"])
     assert (joined.name, joined.metadata["seen_patients"]) == (folds.name, ["A", "B"])
     assert {row["fold"] for row in joined.metadata["results_on_held_out_patients"]} == {1, 2}
+    cards = [(bundle.folder / "docs" / "README.md").read_text() for bundle in (first, joined)]
+    assert ["Joined in this bundle they have seen all of these" in card for card in cards] == [False, True]
+    assert "2 of 8 mm find the liver" in cards[1] and "1 of 8 mm find the liver" in cards[0]
     patch = folds.lesion.patch
     image = torch.randn(1, 3, *patch, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():

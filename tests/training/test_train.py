@@ -34,6 +34,7 @@ def test_one_command_trains_and_exports(data, recipe, tmp_path):
     ]
     card = (bundle.folder / "docs" / "README.md").read_text()
     assert "| one | A | CC BY 4.0 | liver, lesion |" in card and "three synthetic" in card
+    assert "1 patients and 0 digital ones, 2 scans" in card and "Results on patients that the weights" in card
     definition = json.loads((bundle.folder / "configs" / "inference.json").read_text())["liver"]["network_def"]
     assert definition["_target_"] == "monai.networks.nets.UNet"
     assert read_inference(bundle).liver.patch == recipe.liver.patch

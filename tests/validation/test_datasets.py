@@ -17,7 +17,7 @@ from nen_imaging.segmentation.bundle import find_bundle
 from nen_imaging.segmentation.preprocess import prepared
 from nen_imaging.shipped import shipped
 from nen_imaging.training.export import random_bundle
-from nen_imaging.validation.cases import labelled
+from nen_imaging.validation.cases import fingerprint, labelled
 from nen_imaging.validation.datasets import DATASETS, DatasetError, find_cases
 from nen_imaging.validation.orientation import landmark_signs
 from nen_imaging.validation.phantom_cases import read_phantom, split_of_error
@@ -218,6 +218,16 @@ def test_a_table_may_lie_elsewhere_than_its_images(tmp_path):
     table.write_text("case,image,label,patient\na,b/image.nii,b/label.nii,P1\n")
     (case,) = find_cases("csv", tmp_path, table=table)
     assert (case.files[0], case.known_as) == (tmp_path / "b" / "image.nii", ("a", "P1"))
+
+
+def test_another_slice_in_a_folder_that_a_table_names_is_another_case(tmp_path):
+    folder = tmp_path / "image"
+    folder.mkdir()
+    (folder / "1.dcm").write_bytes(b"one")
+    (tmp_path / "cases.csv").write_text("case,image,label\na,image,label.nii\n")
+    before = fingerprint(the_only_case("csv", tmp_path).files)
+    (folder / "1.dcm").write_bytes(b"another")
+    assert fingerprint(the_only_case("csv", tmp_path).files) != before
 
 
 @pytest.mark.parametrize("name", [name for name in DATASETS if not name.startswith("phantom")])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -117,9 +118,22 @@ def test_two_bundles_side_by_side(run, msd, tmp_path, network):
     assert dice.p_value == pytest.approx(2 / 2**4)  # of all signs that four differences can have, these two extremes
     liver = next(one for one in found.figures if one.figure == "liver_dice")
     assert (liver.difference, liver.p_value) == (0, 1)
-    assert found.left_out == ("48",)
+    assert found.left_out == ()  # neither measured 48
     assert (found.first, found.second) == ("results", "other")  # since both bundles have one name
     assert "lesion_dice" in comparison_text(found)
+
+
+def test_a_case_that_one_of_both_could_not_measure_is_told(run, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        shutil.copytree(run.results, folder)
+    rows = rows_of(second / "cases.csv")
+    rows[1] = dict.fromkeys(CASES_COLUMNS, "") | {"case": "45", "problem": "not enough memory"}
+    write_table(second / "cases.csv", CASES_COLUMNS, rows)
+    found = compare(first, second)
+    assert {one.cases for one in found.figures} == {3}
+    assert found.left_out == ("45",)
+    assert "Measured in one of them only, left out: 45." in comparison_text(found)
 
 
 def test_a_folder_without_a_validation_cannot_be_compared(run, tmp_path):

@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nen_imaging.config import load_config
 from nen_imaging.contract import Refusal
+from nen_imaging.phantom.dicom_writer import write_ct_series
 from nen_imaging.segmentation import segment
 from nen_imaging.segmentation.bundle import Bundle
 from nen_imaging.stage import StageError, exclusive_lock, read_record
@@ -24,7 +26,7 @@ from nen_imaging.validation.pairs import score_pairs
 from nen_imaging.validation.run import Validation, run_cases, seen_names
 from nen_imaging.validation.variants import varied
 from nen_imaging.volume import read_nifti, require_same_grid, write_nifti
-from tests.validation.layouts import as_ircadb, as_lits, as_msd, as_tcia, body
+from tests.validation.layouts import as_chaos, as_ircadb, as_lits, as_msd, as_tcia, body
 
 CT, TRUTH = body()
 
@@ -49,7 +51,7 @@ def test_the_label_map_lies_on_the_images_own_grid(tmp_path, validation):
     (result,) = run_cases(validation, find_cases("msd", tmp_path / "msd"), told.append)
     assert result.problem == ""
     grid = "axes PIR, 7.43 x 5.9 x 7.43 mm, labels 0 1 2"
-    assert told == [f"1 of 1, case 7: done; {grid}; liver Dice 1.000; lesion Dice 1.000"]
+    assert told == [f"1 of 1, case 7: done; {grid}; liver Dice 1.000; lesion Dice 1.000; Slices lie 5.9 mm apart."]
     labels = read_nifti(validation.results / "cases" / "7" / "liver.nii.gz")
     require_same_grid(labels, read_nifti(tmp_path / "msd" / "imagesTr" / "liver_7.nii.gz"))
     scores = scores_of(validation, "7")
@@ -82,6 +84,28 @@ def test_another_bundle_or_image_is_another_case(tmp_path, validation, network, 
     os.utime(root / "labelsTr" / "liver_1.nii.gz", ns=(1, 1))
     run_cases(replace(validation, bundles=(replace(bundle, sha256="1" * 64),)), find_cases("msd", root), silent)
     assert len(network) == 3
+
+
+def test_scores_of_an_earlier_prediction_are_not_kept_where_a_run_was_stopped_before_it_scored(
+    tmp_path, validation, bundle, monkeypatch
+):
+    cases = find_cases("msd", lay_out(tmp_path / "msd", 1))
+    run_cases(validation, cases, silent)
+    other = replace(validation, bundles=(replace(bundle, sha256="1" * 64),))
+
+    def found_nothing(ct, _bundle, **_options):
+        nothing = ct.with_array(np.zeros(ct.shape, np.uint8))
+        return segment.Segmentation(nothing, nothing, (0.0,), (), "cpu")
+
+    def stopped(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(segment, "segment_volume", found_nothing)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("nen_imaging.validation.run.score_case", stopped)
+        run_cases(other, cases, silent)
+    assert [one.was_done for one in run_cases(other, cases, silent)] == [False]
+    assert scores_of(validation, "1")["liver"]["dice"] == 0
 
 
 def test_a_damaged_result_is_made_again(tmp_path, validation, network):
@@ -159,6 +183,36 @@ def test_another_variant_is_segmented_again(tmp_path, validation, network):
     run_cases(validation, cases, silent)
     run_cases(validation, [varied(case, "noisy") for case in cases], silent)
     assert len(network) == 2
+
+
+def test_an_uneven_ct_is_read_as_the_config_says_and_segmented_again_when_that_changes(tmp_path, validation, network):
+    write_ct_series(tmp_path / "csv" / "image", CT)[12].unlink()
+    write_nifti(tmp_path / "csv" / "label.nii.gz", TRUTH)
+    (tmp_path / "csv" / "cases.csv").write_text("case,image,label\na,image,label.nii.gz\n")
+    (case,) = find_cases("csv", tmp_path / "csv")
+    uneven = replace(validation, config=load_config(overrides={"import_ct": {"resample_uneven": True}}))
+    (refused,) = run_cases(validation, [case], silent)
+    assert "slice 13 missing" in refused.problem
+    (read,) = run_cases(uneven, [case], silent)
+    assert (read.problem, len(network)) == ("", 1)
+    assert network[0].shape == CT.shape
+    assert run_cases(uneven, [case], silent)[0].was_done
+    (refused,) = run_cases(validation, [case], silent)
+    assert "slice 13 missing" in refused.problem
+
+
+@pytest.mark.parametrize(("name", "lay_out_case"), [("ircadb", as_ircadb), ("chaos", as_chaos), ("tcia", as_tcia)])
+def test_truth_drawn_on_slices_has_none_for_an_interpolated_one(tmp_path, validation, name, lay_out_case):
+    lay_out_case(tmp_path / name, "7", CT, TRUTH)
+    for part in ("PATIENT_DICOM", "DICOM_anon", "1-CT"):
+        for folder in tmp_path.rglob(part):
+            sorted(folder.iterdir())[12].unlink()
+    for part in ("Ground", "MASKS_DICOM/*"):
+        for folder in tmp_path.glob(f"**/{part}"):
+            sorted(folder.iterdir())[12].unlink()
+    uneven = replace(validation, config=load_config(overrides={"import_ct": {"resample_uneven": True}}))
+    (refused,) = run_cases(uneven, find_cases(name, tmp_path / name), silent)
+    assert "slice 13 missing" in refused.problem
 
 
 def test_only_one_process_works_on_a_folder(tmp_path, validation):
@@ -289,7 +343,7 @@ def test_score_goes_on_after_a_file_that_is_no_image_and_never_guesses_a_pair(tm
 def test_what_was_refused_is_tried_again(tmp_path, validation):
     (case,) = find_cases("msd", lay_out(tmp_path / "msd", 1))
 
-    def refuse():
+    def refuse(**_import_ct):
         raise Refusal("image.unreadable", "The disk was away.")
 
     (first,) = run_cases(validation, [replace(case, read=refuse)], silent)
@@ -300,7 +354,7 @@ def test_what_was_refused_is_tried_again(tmp_path, validation):
 def test_a_bug_in_one_case_leaves_the_others_alone(tmp_path, validation):
     cases = find_cases("msd", lay_out(tmp_path / "msd", 1, 2))
 
-    def broken():
+    def broken(**_import_ct):
         raise KeyError("what no one thought of")
 
     first, second = run_cases(validation, [replace(cases[0], read=broken), cases[1]], silent)

@@ -99,6 +99,15 @@ def test_the_lines_for_a_terminal(cases):
     assert text.splitlines()[0].startswith("liver dice")
 
 
+def test_one_load_alone_has_no_slope(cases):
+    loads = [(0.3, 0.9), (17.3, 11.1), (33.9, 25.7)]
+    known = {"low": None, "high": None, "misleading": False}
+    several = [cases[0] | {"load": {**known, "true_percent": true, "percent": found}} for true, found in loads]
+    slope = value(summarize(several), "load", "slope")
+    assert 0.59 < slope.low <= slope.value <= slope.high < 0.89  # of each two of them 0.60, 0.74, 0.88
+    assert math.isnan(value(summarize(several[1:2] * 3), "load", "slope").value)
+
+
 def test_what_is_no_number_stays_empty(cases):
     cells = [row.cells() for row in summarize(cases[3:])]
     assert all("nan" not in str(cell["value"]) for cell in cells)

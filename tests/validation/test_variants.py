@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,13 @@ def test_synthetic_lesions_reach_a_load_and_keep_those_that_are_there():
     assert LOADS_PERCENT[0] - 3 < load < LOADS_PERCENT[1] + 5
     assert (truth[PLAIN.truth.array == 2] == 2).all()
     assert ((truth > 0) == (PLAIN.truth.array > 0)).all()
+
+
+def test_what_was_known_of_the_truth_is_not_told_of_another_truth():
+    case = Case("one", lambda: replace(content(), exact={"exact_load_percent": 1.0}))
+    assert {name: bool(varied(case, name).read().exact) for name in VARIANTS} == dict.fromkeys(VARIANTS, True) | {
+        "synthetic": False
+    }
 
 
 def test_unlabelled_lesions_leave_no_load_to_compare():
