@@ -89,7 +89,7 @@ class Case:
 
     def _call(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command, env=dict(self.environment), cwd=self.cwd, capture_output=True, text=True, timeout=600, check=False
+            command, env=dict(self.environment), cwd=self.cwd, capture_output=True, text=True, timeout=1800, check=False
         )
 
 
