@@ -75,4 +75,4 @@ def _low_dose_ct(call: StageCall) -> Volume | None:
 
 
 MEASURE = Stage("measure", 5, _measure)
-UPTAKE = Stage("uptake", 10, _uptake, tolerates=frozenset({"low_dose_ct"}))
+UPTAKE = Stage("uptake", 11, _uptake, tolerates=frozenset({"low_dose_ct"}))

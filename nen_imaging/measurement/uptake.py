@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -111,7 +111,7 @@ def measure_uptake(
         organs,
         [_written({"lesion": number} | row, UPTAKE_COLUMNS) for number, row in rows.items()],
         _reasons(references, covered_share(whole, suv)),
-        [_region(*region, _pet_of(region[2], drawn_on, suv), references, options) for region in regions],
+        [_region(*region, *_pet_of(region[2], drawn_on, suv, references), options) for region in regions],
         [_written({"focus": number} | row, FOCI_COLUMNS) for number, row in enumerate(foci.rows, start=1)],
     )
 
@@ -145,13 +145,13 @@ def _volume_ml(mask: Volume) -> float:
     return float(mask.array.sum()) * mask.voxel_volume_ml
 
 
-def _pet_of(mask: Volume, drawn_on: Volume, placed: Volume) -> Volume:
-    """The PET as it was given for a mask that has its grid, else as it lies on the CT."""
+def _pet_of(mask: Volume, drawn_on: Volume, placed: Volume, references: References) -> tuple[Volume, References]:
+    """The PET as it was given for a mask that has its grid, where no shift is between them; else as it lies on the CT."""
     try:
         require_same_grid(mask.oriented("RAS"), drawn_on)
     except GridMismatchError:
-        return placed
-    return drawn_on
+        return placed, references
+    return drawn_on, replace(references, shift=Shift(0.0, 0.0, 0.0, 0.0, 0.0, method="drawn on the PET"))
 
 
 def _masks(instances: Volume) -> Iterator[tuple[int, Volume]]:

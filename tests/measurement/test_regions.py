@@ -9,7 +9,9 @@ import pytest
 
 from nen_imaging.config import Config
 from nen_imaging.contract import VOI_COLUMNS
+from nen_imaging.measurement import uptake
 from nen_imaging.measurement.reader import read_reader, read_reader_region
+from nen_imaging.measurement.shift import Shift
 from nen_imaging.measurement.uptake import measure_uptake
 from nen_imaging.stage import StageError, sha256_of
 from nen_imaging.volume import Volume, write_nifti
@@ -50,6 +52,20 @@ def test_a_region_on_a_fine_grid_of_its_own_has_the_uptake_of_its_place():
     assert row["status"] == "positive" or "shift" in row["status_reason"]
     assert found.lesions == []
     assert found.organs["totals"]["hottest_lesion"] is None
+
+
+def test_a_shift_of_the_pet_says_nothing_about_a_region_drawn_on_it(monkeypatch):
+    ct, suv, labels = make_staging()
+    monkeypatch.setattr(uptake, "measure_shift", lambda *_, **__: Shift(0.0, 0.0, 17.0, 17.0, 2.0))
+    masks = [Volume(ball(grid.shape, grid.affine, [180, 60, 60], 8), grid.affine) for grid in (suv, ct)]
+    found = measure_uptake(
+        ct=ct, suv=suv, labels=ct.with_array(labels), instances=ct.with_array(np.zeros(ct.shape, np.uint16)),
+        options=Config().options_of("uptake"), regions=[("one", "spine", mask) for mask in masks],
+    )  # fmt: skip
+    on_pet, on_ct = found.regions
+    assert (on_pet["status"], on_pet["pet_shift_mm"]) == ("positive", 0)
+    assert on_ct["status"] == "not evaluable"
+    assert "17 mm apart" in on_ct["status_reason"]
 
 
 def test_a_region_is_read_only_as_the_index_saw_it(tmp_path):
