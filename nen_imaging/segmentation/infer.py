@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -155,7 +156,8 @@ def predict(
 ) -> torch.Tensor:
     """Logits (outputs, i, j, k), float32 on the CPU, of an image (channels, i, j, k) at least as large as the patch.
 
-    One patch at a time: the networks normalise over what they see at once.
+    As few patches as ``overlap`` (at least this much of each patch) allows, evenly spread. One patch at a time: the
+    networks normalise over what they see at once.
     """
     import torch
     from monai.inferers import sliding_window_inference
@@ -167,12 +169,29 @@ def predict(
             patch,
             sw_batch_size=1,
             predictor=lambda window: network(window.to(memory_format=torch.channels_last_3d)).float(),
-            overlap=overlap,
+            overlap=even_overlap(channels.shape[1:], patch, overlap),
             mode="gaussian",
             sw_device=device,
             device="cpu",
         )
     return logits[0]
+
+
+def even_overlap(shape: Sequence[int], patch: Sequence[int], least: float) -> list[float]:
+    """Per axis, the overlap with which MONAI's sliding window spreads the fewest possible patches evenly.
+
+    Told the least overlap itself, it puts the last patch wherever room is left: of the three patches of 96 along 170
+    voxels, which a quarter asks for, two would lie 2 voxels apart.
+    """
+    return [_even_overlap(length, size, least) for length, size in zip(shape, patch, strict=True)]
+
+
+def _even_overlap(length: int, size: int, least: float) -> float:
+    gaps = ceil((length - size) / (size * (1 - least)))
+    if gaps <= 0:
+        return least
+    distance = ceil((length - size) / gaps)
+    return 1 - (distance + 0.5) / size  # MONAI rounds down to whole voxels
 
 
 def bf16_is_fast(device: str) -> bool:
