@@ -146,7 +146,7 @@ def _volume_ml(mask: Volume) -> float:
 
 
 def _pet_of(mask: Volume, drawn_on: Volume, placed: Volume, references: References) -> tuple[Volume, References]:
-    """The PET as it was given for a mask that has its grid, where no shift is between them; else as it lies on the CT."""
+    """The PET as it was given, without a shift, for a mask that has its grid; else as it lies on the CT."""
     try:
         require_same_grid(mask.oriented("RAS"), drawn_on)
     except GridMismatchError:

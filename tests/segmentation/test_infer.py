@@ -1,5 +1,7 @@
 """Few patches, evenly spread, and nothing left out."""
 
+from itertools import pairwise
+
 from hypothesis import example, given
 from hypothesis import strategies as st
 from monai.data.utils import dense_patch_slices
@@ -15,7 +17,7 @@ def test_patches_cover_the_image_with_the_least_overlap_and_no_more_of_them_than
     distance = _get_scan_interval([size + more], [size], 1, overlap)
     starts = [along.start for (along,) in dense_patch_slices([size + more], [size], distance)]
     assert (starts[0], starts[-1]) == (0, more)
-    steps = [after - before for before, after in zip(starts, starts[1:], strict=False)]
+    steps = [after - before for before, after in pairwise(starts)]
     assert all(0 < step <= max(1, size * (1 - least) + 1) for step in steps)
     assert len(starts) <= 2 + more / (size * (1 - least))
 
