@@ -70,7 +70,8 @@ def train_network(
         sampler=range(state.step, last),
         num_workers=workers,
         prefetch_factor=8 if workers else None,
-        multiprocessing_context="forkserver" if workers else None,  # a fork of a process with threads may hang
+        # A fork of a process with threads may hang; what a fork server starts outlives this process if it is killed.
+        multiprocessing_context="spawn" if workers else None,
     )
     started, losses = time.perf_counter(), []
     for batch in loader:

@@ -8,11 +8,13 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from nen_imaging.training.processes import ALONE, ProcessesError, joined
 from nen_imaging.training.samples import StepSamples
@@ -41,6 +43,35 @@ def two(tmp_path_factory):
         started.append(subprocess.Popen(command, cwd=ROOT, env={**os.environ, **torchrun}))
     assert [process.wait(timeout=120) for process in started] == [0, 0]
     return folder
+
+
+def test_what_makes_samples_ends_where_the_training_is_killed(data, recipe, tmp_path):
+    endless = recipe.model_copy(update={"liver": recipe.liver.model_copy(update={"steps": 1_000_000})})
+    path = tmp_path / "endless.yaml"
+    path.write_text(yaml.safe_dump(endless.model_dump(mode="json")))
+    command = ["train", str(path), "--data", str(data), "--out", str(tmp_path / "run"), "--device", "cpu"]
+    training = subprocess.Popen([sys.executable, "-m", "nen_imaging", *command], cwd=ROOT)
+    try:
+        wait_until(lambda: (tmp_path / "run" / "liver" / "checkpoint.pt").is_file())
+        helpers = below(training.pid)
+        assert helpers
+    finally:
+        training.kill()
+        training.wait()
+    wait_until(lambda: not any(Path(f"/proc/{helper}").exists() for helper in helpers))
+
+
+def below(pid):
+    """The numbers of all processes that it started, and those that they did."""
+    children = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout.split()
+    return [*children, *(found for child in children for found in below(child))]
+
+
+def wait_until(condition, seconds=300):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def told(folder, rank):
