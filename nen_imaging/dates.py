@@ -15,6 +15,7 @@ from datetime import date, datetime, timedelta
 _PARTIAL = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?")
 _MOVED = re.compile(r"(\d{4}-\d{2}-\d{2})/(\d{4}-\d{2}-\d{2})")
 _LONGEST_MONTH = timedelta(days=31)
+_UNIT = r"(?:[mµμunpk]g|mcg|m[lm]|cm|[kMG]?Bq|[mµμnp]?mol|(?-i:IU|IE))"  # no unit that is a word: (2016 u. 2017)
 _IN_TEXT = re.compile(
     r"\b\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?\b"  # 2016-07-14, 2016/07
     r"|\b\d{1,2}[-/.]\s?(\d{1,2}[-/.]\s?)?(19|20)\d{2}\b"  # 14.07.2016, 07/2016
@@ -22,7 +23,7 @@ _IN_TEXT = re.compile(
     r"|\b\d{1,2}/\d{1,2}/\d{2}\b"  # 7/14/16
     r"|\b(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])\b"  # 20160714
     r"|\b(\d{1,2}\.?\s+)?(jan|feb|m[aä]r|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz])\w*\.?\s+(\d{1,2},?\s+)?(19|20)\d{2}\b"
-    r"|\b(19|20)\d{2}\b",  # a year alone
+    rf"|\b(19|20)\d{{2}}\b(?!\s*{_UNIT}\b)",  # a year alone, not 2000 mg
     re.IGNORECASE,
 )
 

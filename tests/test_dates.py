@@ -81,7 +81,20 @@ def test_no_date_stays_in_a_free_text(written):
 
 
 @pytest.mark.parametrize(
-    "text", ["177Lu-DOTATATE 7.4 GBq, every 8 weeks", "segment 7/8", "SUV 20.16", "12.5 ng/ml", "Ki-67 2-3 %", "1/2"]
+    "text",
+    [
+        "177Lu-DOTATATE 7.4 GBq, every 8 weeks",
+        "segment 7/8",
+        "SUV 20.16",
+        "12.5 ng/ml",
+        "Ki-67 2-3 %",
+        "1/2",
+        "2000 mg/d",
+        "1900 MBq",
+        "2000 IE",
+        "2000 µg",
+        "1-2000mg",
+    ],
 )
 def test_numbers_stay_in_a_free_text(text):
     assert without_dates(text) == text

@@ -42,7 +42,12 @@ def run(arguments: argparse.Namespace) -> int:
     results = Results(arguments.results.absolute())
     with output_folder(results.root):
         summary, notes = index_and_split(
-            study, results, load_config(arguments.config), arguments.timeline, reselect=arguments.reselect
+            study,
+            results,
+            load_config(arguments.config),
+            arguments.timeline,
+            reselect=arguments.reselect,
+            keep_split=arguments.timeline is None,
         )
     print_summary(summary, results, notes)
     if arguments.show_paths:
@@ -61,9 +66,13 @@ def index_and_split(
     timeline_folder: Path | None,
     *,
     reselect: bool = False,
+    keep_split: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[IndexSummary, list[str]]:
-    """Index a study and split its timeline; returns what was found, and notes on timeline rows without a place."""
+    """Index a study and split its timeline; returns what was found, and notes on timeline rows without a place.
+
+    With ``keep_split`` the small files of an earlier timeline stay: who only looks forgets no lesion that was read.
+    """
     from nen_imaging.dicom.index import index_study
     from nen_imaging.dicom.label_map import read_label_map
     from nen_imaging.dicom.privacy import load_key
@@ -85,6 +94,8 @@ def index_and_split(
         )
     except SeveralPinnedError as error:
         raise timeline.contradicting_pins(error.series) from error
+    if keep_split:
+        return summary, []
     notes = split_timeline(
         timeline, results, summary.patients, summary.patients_named, read_region, read_label_map, summary.moved_days
     )

@@ -16,6 +16,7 @@ RESPONSE_WORDS = {
 }
 _BASELINE = "baseline"
 _PERCENT_WITHOUT_DECIMALS = 10.0
+_ENDING, _SHORTEST_STEM = 2, 4  # letters: peritone-um, peritone-al; a shorter stem would find "head" for the heart
 
 
 def staging_sentence(
@@ -81,13 +82,18 @@ def region_part(region: Mapping[str, str]) -> str:
 
 
 def finding_part(finding: Mapping[str, str]) -> str:
-    """A reader's finding, e.g. ``Peritoneal carcinomatosis stable.``"""
-    name, status = finding.get("finding", "").strip(), finding.get("status", "").strip()
-    if status == "excluded":
-        return f"Exclusion of {name}."
-    organ = finding.get("organ", "").strip()
-    place = f" ({organ})" if name == "primary tumour" and organ else ""
+    """A reader's finding, e.g. ``Metastases (bone) new.`` or ``Peritoneal carcinomatosis stable.``"""
+    name, organ, status = (finding.get(column, "").strip() for column in ("finding", "organ", "status"))
+    place = "" if _tells_organ(name, organ) else f" ({organ})"
+    if status.lower() == "excluded":
+        return f"Exclusion of {name}{place}."
     return f"{capitalised(name)}{place} {status}".strip() + "."
+
+
+def _tells_organ(name: str, organ: str) -> bool:
+    """Whether a finding needs no organ beside it: it names it, also as an adjective (peritoneal), or is a syndrome."""
+    words, stem = f" {name.lower()} ", organ.lower()[: max(_SHORTEST_STEM, len(organ) - _ENDING)]
+    return f" {stem}" in words or "syndrome" in words
 
 
 def capitalised(text: str) -> str:

@@ -13,7 +13,7 @@ from nen_imaging.report.staging import StagingResult, read_staging
 from nen_imaging.stage import Outcome, Stage, StageCall
 from nen_imaging.tables import read_table, write_table, write_text
 
-VERSION = 4
+VERSION = 5
 _STAGING_FOLDERS = ("ct", "segment", "measure", "pet", "uptake")
 
 

@@ -110,7 +110,8 @@ def _host_of_finding(rows: Sequence[_Row], finding: Mapping[str, str], when: Par
         return None
     imaged = [n for n, row in enumerate(rows) if _month_of_staging(row) == when.month]
     same_month = [n for n, row in enumerate(rows) if row.start and row.start.month == when.month]
-    operated = [n for n in same_month if rows[n].is_procedure] if finding.get("status") == "resected" else []
+    is_resected = finding.get("status", "").lower() == "resected"
+    operated = [n for n in same_month if rows[n].is_procedure and is_resected]
     return next(iter(operated + imaged + same_month), None)
 
 

@@ -18,6 +18,7 @@ _SAID_ONCE: Mapping[str, tuple[tuple[str, ...], str]] = {
     "pins": (("series",), "choice"),
     "links": (("earlier_staging", "earlier_lesion", "later_staging", "later_lesion"), "relation"),
 }  # table -> what a row speaks of, and what it says of it; of the readings only responses
+_APPLE_DOUBLE = "._"  # macOS lays such a file beside each one on a share or a stick
 _DICOM = (".dcm", ".seg")  # DICOM SEG; a reader's volume of interest may be RTSTRUCT as well
 
 
@@ -92,10 +93,12 @@ def read_timeline(folder: Path | None) -> Timeline:
     if not folder.is_dir():
         raise TimelineError("The timeline is no folder; give one with therapies.csv, markers.csv, ...")
     tables = {}
-    for path in sorted(folder.glob("*.csv")):
-        if path.stem in TABLES:
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() != ".csv" or path.name.startswith(_APPLE_DOUBLE):
+            continue
+        if path.name == f"{path.stem}.csv" and path.stem in TABLES:
             tables[path.stem] = tuple(_read_table(path, TABLES[path.stem]))
-        elif close := difflib.get_close_matches(path.stem, TABLES, n=1, cutoff=0.75):
+        elif close := difflib.get_close_matches(path.stem.lower(), TABLES, n=1, cutoff=0.75):
             raise TimelineError(f"{path.name} is no table of a timeline. Did you mean {close[0]}.csv?")
     timeline = Timeline(folder, tables)
     refuse_contradictions(timeline.rows("pins"))
@@ -112,12 +115,14 @@ def refuse_contradictions(rows: Iterable[TimelineRow]) -> None:
     Rows are held against each other by the names that stand in them: a staging has several, and its patient too, so
     that `split_timeline` asks again once these are known.
     """
-    earlier: dict[tuple[str, ...], TimelineRow] = {}
+    earlier: dict[tuple[object, ...], TimelineRow] = {}
     for row in rows:
         if row.table not in _SAID_ONCE or row.cells.get("reading", "response") != "response":
             continue
         of_what, says = _SAID_ONCE[row.table]
-        first = earlier.setdefault(tuple(row.cells[column] for column in of_what), row)
+        named = tuple(row.cells[column] for column in of_what)
+        key = tuple(sorted((named[:2], named[2:]))) if row.table == "links" else named  # a link is the same both ways
+        first = earlier.setdefault(key, row)
         if (one := first.cells[says]) != (other := row.cells[says]):
             raise row.error(f"found {other!r}, but row {first.line} says {one!r}; keep one of the two rows", says)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from nen_imaging.dates import moved, moved_moment, without_dates
 from nen_imaging.timeline.read import TimelineRow
-from nen_imaging.timeline.tables import TABLES, partial_date, text
+from nen_imaging.timeline.tables import DATE_TAG, TABLES, end_date, partial_date, text
 
-_MOMENT = "RadiopharmaceuticalStartDateTime"
+_MOMENTS = ("RadiopharmaceuticalStartDateTime", DATE_TAG)
 
 
 def shown(row: TimelineRow, moved_days: int) -> dict[str, str]:
@@ -19,9 +19,9 @@ def shown(row: TimelineRow, moved_days: int) -> dict[str, str]:
     checks = {column.name: column.check for column in TABLES[row.table]}
 
     def cell(name: str, content: str) -> str:
-        if checks[name] is partial_date:
+        if checks[name] in (partial_date, end_date):
             return moved(content, moved_days)
-        if name == "value" and row.cells.get("tag") == _MOMENT:
+        if name == "value" and row.cells.get("tag") in _MOMENTS:
             return moved_moment(content, moved_days)
         return without_dates(content) if checks[name] is text else content
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nen_imaging.contract import CORRECTIONS, LINKS, READER, TIMELINE, Refusal, Results
+from nen_imaging.contract import CORRECTIONS, LINKS, PET_SELECTION, READER, TIMELINE, Refusal, Results
+from nen_imaging.dates import moved
 from nen_imaging.stage import sha256_of, write_json
 from nen_imaging.timeline.as_read import with_lesions_as_read
 from nen_imaging.timeline.read import NIFTI, Timeline, TimelineRow, refuse_contradictions
@@ -67,14 +68,15 @@ def split_timeline(
     for table in timeline.tables:
         for row in timeline.rows(table):
             patient = _patient_of(row, stagings, patients_named)
+            days = (moved_days or {}).get(patient or "", 0)
             if patient is None:
                 notes.append(f"{table}.csv, row {row.line}: this patient has no staging in the study; not used")
-            elif placed := _placed(row, stagings[patient]):
+            elif placed := _placed(row, stagings[patient], days):
                 rows.setdefault((patient, table), []).append(placed)
             else:
                 notes.append(f"{table}.csv, row {row.line}: the patient has no such staging; not used")
     for together in rows.values():
-        refuse_contradictions(together)
+        refuse_contradictions(row for row in together if not _is_date(row))  # studies of a staging may have two
     for patient, names in stagings.items():
         days = (moved_days or {}).get(patient, 0)
         _write_patient(results, patient, rows, days)
@@ -100,14 +102,23 @@ def _patient_of(row: TimelineRow, stagings: Stagings, patients_named: Callable[[
 _STAGING_COLUMNS = ("staging", "earlier_staging", "later_staging")
 
 
-def _placed(row: TimelineRow, names: Mapping[str, str]) -> TimelineRow | None:
-    """The row with its stagings called by their names; None if the patient has no such staging."""
-    if row.table in ("pins",) or row.cells.get("tag") == DATE_TAG:
+def _placed(row: TimelineRow, names: Mapping[str, str], moved_days: int) -> TimelineRow | None:
+    """The row with its stagings called by their names; None if the patient has no such staging.
+
+    A staging that was undated until the row gave it a date is called by that date.
+    """
+    if row.table in ("pins",):
         return row
     asked = {column: row.cells[column] for column in _STAGING_COLUMNS if column in row.cells}
+    if _is_date(row) and asked["staging"] not in names:
+        asked["staging"] = moved(row.cells["value"], moved_days)
     if any(cell not in names for cell in asked.values()):
         return None
     return TimelineRow(row.table, row.line, row.patient, {**row.cells, **{c: names[a] for c, a in asked.items()}})
+
+
+def _is_date(row: TimelineRow) -> bool:
+    return row.cells.get("tag") == DATE_TAG
 
 
 def _write_patient(results: Results, patient: str, rows: _Split, moved_days: int) -> None:
@@ -136,7 +147,8 @@ def _write_staging(
 
     folder = results.staging(patient, staging)
     corrections = [_only(row, moved_days, "tag", "value", "reason") for row in of_staging("corrections")]
-    kept = [correction for correction in corrections if correction["tag"] != DATE_TAG]
+    pet_day = _json(folder / PET_SELECTION).get("date")  # a date of a staging may be that of its CT alone
+    kept = [correction for correction in corrections if correction["tag"] != DATE_TAG or correction["value"] == pet_day]
     write_json(folder / CORRECTIONS, {"corrections": kept}, only_if_changed=True)
     readings = [
         _only(row, moved_days, "lesion", "reading", "volume_ml", "reason")
@@ -146,7 +158,7 @@ def _write_staging(
     lesions_table = results.stage_folder("measure", patient, staging) / "lesions.csv"
     reader = {
         "mask": _copy_mask(timeline, of_staging("masks"), folder / READER_MASK, read_label_map),
-        "lesions": with_lesions_as_read(readings, _reader_before(folder).get("lesions", ()), lesions_table),
+        "lesions": with_lesions_as_read(readings, _json(folder / READER).get("lesions", ()), lesions_table),
         "voi": _copy_regions(timeline, of_staging("voi"), folder, read_region, moved_days),
     }
     write_json(folder / READER, reader, only_if_changed=True)
@@ -194,17 +206,17 @@ def _copy_mask(
     if len(rows) > 1:
         raise rows[1].error("this staging has a mask already; name one", "file")
     source_digest = sha256_of(timeline.file(rows[0]))
-    before = _reader_before(target.parent).get("mask") or {}
+    before = _json(target.parent / READER).get("mask") or {}
     is_same = before.get("source_sha256") == source_digest and target.is_file()
     if not is_same or sha256_of(target) != before.get("sha256"):
         _rewrite_mask(timeline, rows[0], target, read_label_map)
     return {"sha256": sha256_of(target), "source_sha256": source_digest}
 
 
-def _reader_before(folder: Path) -> dict[str, Any]:
-    """What reader.json says so far; nothing where it is not there or not whole."""
+def _json(path: Path) -> dict[str, Any]:
+    """What a JSON file says so far; nothing where it is not there or not whole."""
     try:
-        return dict(json.loads((folder / READER).read_text("utf-8")))
+        return dict(json.loads(path.read_text("utf-8")))
     except (OSError, ValueError, TypeError):
         return {}
 

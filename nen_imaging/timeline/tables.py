@@ -12,6 +12,10 @@ Check = Callable[[str], str]
 """Takes a cell that is not empty, returns it as it is kept, raises ValueError saying what is allowed."""
 
 
+YEARS = range(1900, 2101)
+"""What a date may be of: another one is mistyped, or stands for "open", and the figure would span millennia."""
+
+
 @dataclass(frozen=True)
 class Column:
     """One column: the check of its cells, and whether a cell may be empty."""
@@ -27,14 +31,20 @@ def text(cell: str) -> str:
 
 
 def partial_date(cell: str) -> str:
-    """A day, month or year: ``2016-07-14``, ``2016-07``, ``2016``."""
+    """A day, month or year of `YEARS`: ``2016-07-14``, ``2016-07``, ``2016``."""
     if re.fullmatch(r"\d{4}(-\d{2}(-\d{2})?)?", cell):
-        try:
-            date.fromisoformat((cell + "-01-01")[:10])
-            return cell
-        except ValueError:
-            pass
-    raise ValueError("allowed: YYYY-MM-DD, YYYY-MM or YYYY")
+        with contextlib.suppress(ValueError):
+            if date.fromisoformat((cell + "-01-01")[:10]).year in YEARS:
+                return cell
+    raise ValueError(f"allowed: YYYY-MM-DD, YYYY-MM or YYYY, from {YEARS[0]} to {YEARS[-1]}")
+
+
+def end_date(cell: str) -> str:
+    """As `partial_date`; what goes on has none, while hospital systems write 9999-12-31."""
+    try:
+        return partial_date(cell)
+    except ValueError as error:
+        raise ValueError(f"{error}; leave `end` empty while it goes on") from None
 
 
 def number(cell: str) -> str:
@@ -140,7 +150,7 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
     "therapies": (
         Column("line", positive_whole_number), Column("kind", text, required=True),
         Column("agent", text, required=True), Column("dose", text), Column("schedule", text),
-        Column("start", partial_date, required=True), Column("end", partial_date), _NOTE,
+        Column("start", partial_date, required=True), Column("end", end_date), _NOTE,
     ),
     "markers": (
         _DATE, Column("marker", text, required=True), Column("value", number, required=True),

@@ -181,6 +181,15 @@ def test_pins_and_rows_without_a_place_are_told(verb):
     assert "corrections.csv, row 2: the patient has no such staging; not used" in printed
 
 
+def test_a_look_without_the_timeline_leaves_what_a_reading_means(verb):
+    verb.table("readings", "staging,lesion,reading,reason", "2020-01-15,2,benign,haemangioma on MRI")
+    verb.run()
+    split = {path: path.read_bytes() for path in verb.results.root.glob("patients/**/*.json")}
+    assert any(path.name == "reader.json" and b"haemangioma" in content for path, content in split.items())
+    assert main(["index", str(verb.study), "--results", str(verb.results.root)]) == 0
+    assert {path: path.read_bytes() for path in split} == split
+
+
 def test_an_edited_table_of_stagings_is_a_message_and_without_it_all_is_as_before(verb):
     verb.run()
     before = verb.results.stagings_table.read_text("utf-8")

@@ -113,7 +113,14 @@ def test_refused_pet_does_not_take_the_load_away(tmp_path):
         ({"finding": "Hedinger syndrome", "organ": "heart", "status": "excluded"}, "Exclusion of Hedinger syndrome."),
         ({"finding": "primary tumour", "organ": "ileum", "status": "present"}, "Primary tumour (ileum) present."),
         ({"finding": "ascites"}, "Ascites."),
+        ({"finding": "metastases", "organ": "bone", "status": "new"}, "Metastases (bone) new."),
+        ({"finding": "bone metastases", "organ": "Bones", "status": "new"}, "Bone metastases new."),
+        ({"finding": "mass", "organ": "head", "status": "new"}, "Mass (head) new."),
+        ({"finding": "metastasis", "organ": "lung", "status": "excluded"}, "Exclusion of metastasis (lung)."),
+        ({"finding": "Primary tumour", "organ": "ileum", "status": "present"}, "Primary tumour (ileum) present."),
+        ({"finding": "carcinoid heart disease", "organ": "heart", "status": "Excluded"},
+         "Exclusion of carcinoid heart disease."),
     ],
-)
+)  # fmt: skip
 def test_findings(finding, text):
     assert finding_part(finding) == text

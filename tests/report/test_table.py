@@ -121,6 +121,18 @@ def test_shown_response_prefers_the_line_before_over_a_new_baseline_and_the_whol
     assert shown_responses(rows[:1], "load")["2017-05-16"]["response"] == "SD"
 
 
+def test_the_whole_course_stands_in_where_the_line_cannot_be_judged_and_says_why():
+    why = "line 1 (lanreotide) has no baseline: no staging within 90 days"
+    in_line = response("2020-04-01", "NE") | {"reason": why}
+    for code in ("baseline", "PR"):
+        rows = [in_line, response("2020-04-01", code, line="whole course")]
+        for order in (rows, rows[::-1]):
+            row = shown_responses(order, "load")["2020-04-01"]
+            assert (row["response"], row["reason"]) == (code, f"because; over the whole course, as {why}")
+    not_measured = [in_line, response("2020-04-01", "NE", line="whole course")]
+    assert shown_responses(not_measured, "load")["2020-04-01"] == in_line
+
+
 def test_a_reader_overrides_and_both_classes_are_shown(founding_case, classes):
     reading = {"staging": "2018-09-11", "reading": "response", "value": "SD", "reason": "confluent lesions"}
     shown = with_reader(classes, [reading, {"staging": "2018-09-11", "reading": "benign", "value": "", "lesion": "3"}])
@@ -129,6 +141,15 @@ def test_a_reader_overrides_and_both_classes_are_shown(founding_case, classes):
     assert "Hepatic stable disease (by a reader; computed PR)." in row.staging
     assert "confluent lesions" in row.response_basis and "computed: PR" in row.response_basis
     assert classes["2018-09-11"]["response"] == "PR"
+
+
+def test_readers_who_agree_leave_the_computed_class_beside_theirs(classes):
+    one = {"staging": "2018-09-11", "reading": "response", "value": "SD", "reason": "confluent lesions"}
+    for readings in ([one, one], [one, one | {"reason": "tumour board"}]):
+        row = with_reader(classes, readings)["2018-09-11"]
+        said = "; ".join(dict.fromkeys(reading["reason"] for reading in readings))
+        assert (row["response"], row["computed"]) == ("SD", "PR")
+        assert row["reason"] == f"by a reader: {said}; computed: PR, because"
 
 
 def test_a_readers_response_stands_also_where_nothing_was_measured(tmp_path):
@@ -154,3 +175,13 @@ def test_what_is_known_by_its_year_alone_does_not_join_the_staging_of_its_januar
     rows = build_table(read_all(Results(tmp_path), timeline()["patient"]), content, {})
     assert [row.date for row in rows] == ["2014-05 to 2016", "2016", "2016-01-20"]
     assert ["Bone metastases" in row.staging for row in rows] == [False, True, False]
+
+
+def test_what_was_resected_stands_with_its_operation_however_it_is_written(tmp_path):
+    write_staging(Results(tmp_path), "2016-11-10", 20.0)
+    content = {
+        "therapies": [{"kind": "surgery", "agent": "hemicolectomy", "start": "2016-11"}],
+        "findings": [{"date": "2016-11", "finding": "primary tumour", "organ": "ileum", "status": "Resected"}],
+    }
+    rows = build_table(read_all(Results(tmp_path), timeline()["patient"]), content, {})
+    assert [row.staging for row in rows if row.therapy] == ["Primary tumour (ileum) Resected."]

@@ -1,5 +1,6 @@
 """A timeline folder is taken whole or refused by file, row and column."""
 
+import datetime as dt
 import shutil
 from pathlib import Path
 
@@ -89,6 +90,13 @@ def test_what_spreadsheets_write(folder):
         ("markers", 'date,marker,value,unit\n"2016-07,CgA,1,ug/L\n', "check the quotation marks"),
         ("markers", "", "the column date is missing"),
         ("therapies", "kind,agent,start,end\nsystemic,x,2016-08,2016-07\n", "lies before the start 2016-08"),
+        (
+            "therapies",
+            "kind,agent,start,end\nsystemic,x,2016-08,9999-12-31\n",
+            "therapies.csv, row 2, column end: found '9999-12-31'; allowed: YYYY-MM-DD, YYYY-MM or YYYY, "
+            "from 1900 to 2100; leave `end` empty while it goes on",
+        ),
+        ("therapies", "kind,agent,start\nsystemic,x,0016-08\n", "row 2, column start: found '0016-08'; allowed: YYYY"),
         ("therapies", "line,kind,agent,start\n0,systemic,x,2016-08\n", "column line: found '0'; allowed: 1, 2, 3"),
         ("readings", "staging,reading,reason\n2016-07-14,benign,cyst\n", "needs the number of its lesion"),
         ("readings", "staging,reading,reason\n2016-07-14,response,looks better\n", "needs its value"),
@@ -132,13 +140,25 @@ def test_tables_that_are_no_timelines_are_left_alone(folder):
     assert set(read_timeline(folder).tables) == set(GOOD)
 
 
+@pytest.mark.parametrize("name", ["therapies.CSV", "THERAPIES.csv", "Therapy.Csv"])
+def test_a_table_written_otherwise_is_not_passed_over(folder, name):
+    (folder / "therapies.csv").rename(folder / name)
+    with pytest.raises(TimelineError, match=rf"{name} is no table of a timeline. Did you mean therapies.csv\?"):
+        read_timeline(folder)
+
+
+def test_what_macos_lays_beside_a_table_is_none(folder):
+    (folder / "._therapies.csv").write_bytes(b"\x00\x05\x16\x07\x00\x02")
+    assert set(read_timeline(folder).tables) == set(GOOD)
+
+
 def test_a_correction_may_date_an_undated_staging(folder):
     content = "staging,tag,value,reason\nundated-2X7K57,AcquisitionDate,2005-10-20,letter\n"
     (folder / "corrections.csv").write_text(content)
     assert read_timeline(folder).dates == {"undated-2X7K57": "2005-10-20"}
 
 
-@given(st.dates().map(str), st.sampled_from([4, 7, 10]))
+@given(st.dates(dt.date(1900, 1, 1), dt.date(2100, 12, 31)).map(str), st.sampled_from([4, 7, 10]))
 def test_days_months_and_years_are_dates(day, length):
     assert partial_date(day[:length]) == day[:length]
     assert full_date(day) == day

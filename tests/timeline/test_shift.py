@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from nen_imaging.timeline import read_timeline
 from nen_imaging.timeline.shift import shown
 
@@ -22,14 +24,18 @@ def test_dates_move_alike_and_texts_lose_theirs(tmp_path):
     assert shown(row, 0) == dict(row.cells)
 
 
-def test_a_corrected_moment_moves_and_the_name_of_a_staging_stays(tmp_path):
-    (row,) = rows(
-        tmp_path,
-        "corrections",
-        "staging,tag,value,reason\n2015-01-02,RadiopharmaceuticalStartDateTime,2016-07-14T10:15:00,wrong day\n",
-    )
+@pytest.mark.parametrize(
+    ("tag", "value", "later"),
+    [
+        ("RadiopharmaceuticalStartDateTime", "2016-07-14T10:15:00", "20160614101500"),
+        ("AcquisitionDate", "2016-07-14", "2016-06-14"),
+        ("PatientWeight", "72", "72"),
+    ],
+)
+def test_a_corrected_moment_moves_and_the_name_of_a_staging_stays(tmp_path, tag, value, later):
+    (row,) = rows(tmp_path, "corrections", f"staging,tag,value,reason\n2015-01-02,{tag},{value},wrong day\n")
     cells = shown(row, -30)
-    assert cells["value"] == "20160614101500"
+    assert cells["value"] == later
     assert cells["staging"] == "2015-01-02"
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nen_imaging.contract import LESIONS_COLUMNS, Refusal, Results
-from nen_imaging.stage import sha256_of
+from nen_imaging.stage import sha256_of, write_json
 from nen_imaging.tables import write_table
 from nen_imaging.timeline import TimelineError, read_timeline, split_timeline
 from nen_imaging.volume import Volume, read_nifti
@@ -41,7 +41,7 @@ class Case:
     def table(self, name, content):
         (self.folder / f"{name}.csv").write_text(content, "utf-8")
 
-    def split(self, stagings=STAGINGS):
+    def split(self, stagings=STAGINGS, moved_days=None):
         return split_timeline(
             read_timeline(self.folder),
             self.results,
@@ -49,6 +49,7 @@ class Case:
             lambda text: NAMED.get(text, set()) & set(stagings),
             read_region,
             read_label_map,
+            moved_days,
         )
 
     def patient(self, patient, name):
@@ -115,6 +116,24 @@ def test_readings_and_corrections_reach_their_staging(case):
     assert [(row["staging"], row["reading"], row["value"]) for row in readings] == [
         ("2020-01-15", "benign", ""),
         ("2020-01-15", "response", "SD"),
+    ]
+
+
+@pytest.mark.parametrize(("days", "pet_day"), [(0, "2020-01-20"), (-30, "2019-12-21")])
+def test_a_date_reaches_the_pet_that_it_dates(case, days, pet_day):
+    ct_day = "2020-01-15"
+    write_json(case.results.staging(ANN, ct_day) / "pet_selection.json", {"series": "S", "date": pet_day})
+    case.table(
+        "corrections",
+        "patient,staging,tag,value,reason\nID-1,undated-AAAAAA,AcquisitionDate,2020-01-20,letter\n"
+        "ID-1,undated-BBBBBB,AcquisitionDate,2020-01-15,the CT's\nID-1,undated-CCCCCC,AcquisitionDate,1999-01-01,?\n",
+    )
+    moved_names = {"2020-01-15": ct_day, "2019-12-16": ct_day, pet_day: ct_day}
+    assert case.split({ANN: moved_names, BOB: {}}, {ANN: days}) == [
+        "corrections.csv, row 4: the patient has no such staging; not used"
+    ]
+    assert case.staging(ANN, ct_day, "corrections.json")["corrections"] == [
+        {"tag": "AcquisitionDate", "value": pet_day, "reason": "letter"}
     ]
 
 
@@ -249,6 +268,17 @@ def test_rows_that_contradict_each_other_are_refused_whatever_their_staging_is_c
     assert not case.files()
     write(f"ID-1,2020-01-15,{first}", f"ID-1,2020-01-20,{first}")
     assert case.split() == []
+
+
+def test_a_link_that_contradicts_another_the_other_way_round_is_refused(case):
+    columns = "patient,earlier_staging,earlier_lesion,later_staging,later_lesion,relation"
+    stagings = {ANN: {day: day for day in ("2020-01-15", "2020-07-01")}, BOB: {}}
+    one, other = "ID-1,2020-01-15,1,2020-07-01,2", "ID-1,2020-07-01,2,2020-01-15,1"
+    case.table("links", f"{columns}\n{one},same\n{other},different\n")
+    with pytest.raises(TimelineError, match=r"links\.csv, row 3, column relation: found 'different', but row 2 says"):
+        case.split(stagings)
+    case.table("links", f"{columns}\n{one},same\n{other},same\n")
+    assert case.split(stagings) == []
 
 
 def test_one_patient_may_be_left_out_two_not(case):
