@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,17 +25,24 @@ from nen_imaging.volume import LPS_TO_RAS, Array, FloatArray, Volume, grid_with_
 
 _GRID_MM = 2.0
 _GRID_MARGIN_MM = 40.0
+_CUT_MARGIN_MM = 250.0
+_CUT_MM = 5.0
+"""A liver that ends this close to the image's edge may go on beyond it."""
 
 
 @dataclass(frozen=True)
 class ScannedStaging:
-    """One staging as measured: CT (HU), liver (1, lesions 2), instances, and the rows of its lesions.csv."""
+    """One staging as measured: CT (HU), liver (1, lesions 2), instances, and the rows of its lesions.csv.
+
+    ``left_out`` are the numbers of lesions that do not count in its load.
+    """
 
     staging: str
     ct: Volume
     liver: Volume
     instances: Volume
     lesions: Sequence[Mapping[str, str]]
+    left_out: Collection[int] = ()
 
 
 @dataclass(frozen=True)
@@ -113,7 +120,7 @@ def follow_patient(
     for scan in scans:
         liver = liver_of(scan.ct, scan.liver)
         if reference is None or grid is None:
-            reference, grid = (scan.staging, liver), _reference_grid(scan.liver)
+            reference, grid = (scan.staging, liver), reference_grid(scan.liver)
             registrations[scan.staging] = same_place(liver)
         else:
             registrations[scan.staging] = register(reference[1], liver, registration_limits)
@@ -136,7 +143,7 @@ def on_reference(scan: ScannedStaging, registration: Registration, grid: Volume)
     outside_mm = ndimage.distance_transform_edt(liver == 0, sampling=grid.spacing_mm) if liver.any() else np.inf
     return StagingLesions(
         staging=scan.staging,
-        lesions=tuple(_lesion(scan.staging, row, instances, registration.matrix) for row in scan.lesions),
+        lesions=tuple(_lesion(scan, row, instances, registration.matrix) for row in scan.lesions),
         imaged=imaged.ravel(),
         liver=np.broadcast_to(outside_mm <= registration.match_uncertainty_mm, grid.shape).ravel(),
         slice_spacing_mm=float(scan.ct.spacing_mm[2]),
@@ -145,22 +152,35 @@ def on_reference(scan: ScannedStaging, registration: Registration, grid: Volume)
     )
 
 
-def _lesion(staging: str, row: Mapping[str, str], instances: Array, matrix: FloatArray) -> Lesion:
+def _lesion(scan: ScannedStaging, row: Mapping[str, str], instances: Array, matrix: FloatArray) -> Lesion:
     number = int(row["lesion"])
     lps = np.array([*(float(row[f"centroid_{axis}_mm"]) for axis in "xyz"), 1.0])
     return Lesion(
-        staging=staging,
+        staging=scan.staging,
         number=number,
         voxels=np.flatnonzero(instances.ravel() == number),
         centroid_mm=(np.linalg.inv(matrix) @ LPS_TO_RAS @ lps)[:3],
         volume_ml=float(row["volume_ml"]),
         longest_diameter_mm=float(row["longest_diameter_mm"]),
         probable_cyst=row["probable_cyst"] == "yes",
+        left_out=number in scan.left_out,
     )
 
 
-def _reference_grid(liver: Volume) -> Volume:
-    """An even grid around the reference's liver; its array says nothing."""
-    box = liver.cropped(*liver_box(liver, _GRID_MARGIN_MM))
+def reference_grid(liver: Volume) -> Volume:
+    """An even grid around the reference's liver; its array says nothing.
+
+    It may reach past the reference's image. Where the image cuts the liver the grid goes on by the height of one, so
+    that the rest of it has a place when a later staging shows it.
+    """
+    start, stop = liver_box(liver, 0.0)
+    spacing_mm = liver.spacing_mm
+    before, after = (
+        np.ceil(np.where(to_edge * spacing_mm < _CUT_MM, _CUT_MARGIN_MM, _GRID_MARGIN_MM) / spacing_mm).astype(int)
+        for to_edge in (start, np.array(liver.shape) - stop)
+    )
+    affine = liver.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ (start - before)
+    box = Volume(np.broadcast_to(np.uint8(0), tuple(stop + after - start + before)), affine)
     shape, affine = grid_with_spacing(box, np.full(3, _GRID_MM))
     return Volume(np.zeros(shape, np.uint8), affine)

@@ -67,6 +67,15 @@ class Event:
 
 
 @dataclass(frozen=True)
+class _PossiblyNew:
+    """What was known when a track was first seen: where its place was imaged before, and what lay there."""
+
+    first_seen: str
+    stagings: tuple[StagingLesions, ...]
+    lesions: tuple[Lesion, ...]
+
+
+@dataclass(frozen=True)
 class History:
     """Tracks and events of a patient.
 
@@ -98,6 +107,8 @@ class _Follower:
         self._last_seen: dict[tuple[str, int], Lesion] = {}
         self._gone: set[tuple[str, int]] = set()
         self._seen_before: list[StagingLesions] = []
+        self._possibly_new: dict[str, _PossiblyNew] = {}
+        self._ever_counted: set[str] = set()
         self._groups = Groups()
         self._events: list[Event] = []
 
@@ -110,15 +121,19 @@ class _Follower:
         near = {lesions[number].key for number in match.near}
         back = {after.key for before, after in pairs if before.key in self._gone}
         self._carry_on(pairs)
+        self._clear_doubts(lesions, staging)
         for lesion in lesions:
             if lesion.key not in self._tracks_of:
-                self._begin(lesion, staging, near)
+                self._begin(lesion, staging, earlier, near)
         self._report(pairs, back, staging.staging)
         continued = {before.key for before, _ in pairs}
         self._resolve([lesion for lesion in earlier if lesion.key not in continued | self._gone], staging)
         self._gone -= continued
         for key in continued:
             del self._last_seen[key]
+        self._ever_counted |= {
+            track for lesion in lesions if not lesion.left_out for track in self._tracks_of[lesion.key]
+        }
         self._last_seen |= {lesion.key: lesion for lesion in lesions}
         self._seen_before.append(staging)
 
@@ -155,28 +170,55 @@ class _Follower:
             self._tracks_of[key] = tuple(sorted(tracks))
             self._groups.join(tracks)
 
-    def _begin(self, lesion: Lesion, staging: StagingLesions, near: set[tuple[str, int]]) -> None:
+    def _begin(
+        self, lesion: Lesion, staging: StagingLesions, earlier: Sequence[Lesion], near: set[tuple[str, int]]
+    ) -> None:
         track = f"{lesion.staging}-{lesion.number}"
         self._tracks_of[lesion.key] = (track,)
-        if not self._seen_before:
+        if not self._seen_before or lesion.left_out:
             return
-        doubt = self._doubt(lesion, staging, near)
+        doubt = self._doubt(lesion, staging, self._seen_before, beside=lesion.key in near)
+        if doubt:
+            self._possibly_new[track] = _PossiblyNew(staging.staging, tuple(self._seen_before), tuple(earlier))
         kind, text = ("new?", f"Possibly new, not counted: {doubt}.") if doubt else ("new", "New lesion,")
         text += "" if doubt else f" {lesion.longest_diameter_mm:.0f} mm; its place was imaged before."
         self._tell(staging.staging, kind, [track], [lesion.number], text, counted=not doubt)
 
-    def _doubt(self, lesion: Lesion, staging: StagingLesions, near: set[tuple[str, int]]) -> str:
-        """Why a lesion without an earlier one is not surely new; empty where it is."""
+    def _clear_doubts(self, lesions: Sequence[Lesion], staging: StagingLesions) -> None:
+        """Count what was possibly new once it is surely so: judged as it is now, against what came before it."""
+        for lesion in lesions:
+            tracks = self._tracks_of.get(lesion.key, ())
+            if lesion.left_out:
+                for track in tracks:
+                    self._possibly_new.pop(track, None)
+            found = [self._possibly_new[track] for track in tracks if track in self._possibly_new]
+            if not tracks or len(found) < len(tracks):
+                continue
+            first = min(found, key=lambda one: one.first_seen)
+            if not self._doubt(lesion, staging, first.stagings, beside=self._beside(lesion, lesions, first, staging)):
+                size = f"{lesion.longest_diameter_mm:.0f} mm"
+                text = f"New lesion, {size}; possibly new on {first.first_seen}, now without doubt."
+                self._tell(staging.staging, "new", tracks, [lesion.number], text, counted=True)
+                for track in tracks:
+                    del self._possibly_new[track]
+
+    def _beside(self, lesion: Lesion, lesions: Sequence[Lesion], first: _PossiblyNew, staging: StagingLesions) -> bool:
+        """Whether it touches what lay there before it was first seen."""
+        match = self._match(first.lesions, lesions, staging)
+        return lesion.key in {lesions[number].key for number in match.near | {b for _, b in match.parts}}
+
+    def _doubt(self, lesion: Lesion, staging: StagingLesions, before: Sequence[StagingLesions], *, beside: bool) -> str:
+        """Why a lesion without one in the stagings before it is not surely new; empty where it is."""
         limits, diameter = self._limits, lesion.longest_diameter_mm
         smallest = max(limits.new_minimum_diameter_mm, limits.new_minimum_slices * staging.slice_spacing_mm)
-        trusted = [earlier for earlier in self._seen_before if earlier.trusted]
+        trusted = [earlier for earlier in before if earlier.trusted]
         if not staging.trusted or not trusted:
             return "the livers could not be aligned well"
         if lesion.probable_cyst:
             return "it may be a cyst"
         if diameter < smallest:
             return f"{diameter:.0f} mm is below {smallest:.0f} mm"
-        if lesion.key in near:
+        if beside:
             return "it lies beside a lesion that was there before"
         imaged = [earlier for earlier in trusted if _mostly(lesion, earlier.imaged)]
         as_liver = [earlier for earlier in imaged if _mostly(lesion, earlier.imaged & earlier.liver)]
@@ -215,7 +257,7 @@ class _Follower:
             if not staging.trusted or not _mostly(lesion, staging.imaged):
                 continue
             self._gone.add(lesion.key)
-            tracks = [track for track in self._tracks_of[lesion.key] if track not in still]
+            tracks = [track for track in self._tracks_of[lesion.key] if track in self._ever_counted - still]
             if tracks:
                 text = f"No longer seen, its place is imaged; {lesion.longest_diameter_mm:.0f} mm on {lesion.staging}."
                 self._tell(staging.staging, "resolved", tracks, [], text)

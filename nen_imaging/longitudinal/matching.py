@@ -31,7 +31,8 @@ class Lesion:
     """A lesion of one staging, brought to the reference.
 
     ``voxels`` are its flat indices in the reference grid, sorted (empty where it is smaller than a voxel);
-    ``centroid_mm`` lies in the reference's RAS.
+    ``centroid_mm`` lies in the reference's RAS. One that is ``left_out`` of its staging's load is followed all the
+    same, so that its neighbours in time are neither new nor resolved.
     """
 
     staging: str
@@ -41,6 +42,7 @@ class Lesion:
     volume_ml: float
     longest_diameter_mm: float
     probable_cyst: bool = False
+    left_out: bool = False
 
     @property
     def key(self) -> tuple[str, int]:

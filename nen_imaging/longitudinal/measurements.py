@@ -36,6 +36,7 @@ class StagingMeasurement:
     liver_volume_ml: float = 0.0
     lesion_volume_ml: float = 0.0
     lesions: tuple[LesionMeasurement, ...] = ()
+    """Those that count."""
     slice_spacing_mm: float | None = None
     phase: str = "unknown"
     scanner: str = ""
@@ -44,6 +45,8 @@ class StagingMeasurement:
     truncated: bool = False
     not_measured: str = ""
     plane: str = ""
+    left_out: tuple[LesionMeasurement, ...] = ()
+    """Those that are there but do not count: read as benign, or cysts where the config leaves these out."""
 
     @property
     def date(self) -> PartialDate | None:
@@ -81,7 +84,8 @@ def staging_measurement(
     for row in tracks:
         if row["staging"] == staging:
             track_of.setdefault(row["lesion"], set()).add(row["track"])
-    left_out = {str(number) for number in load.get("left_out_lesions", ())}
+    left_out = set(load.get("left_out_lesions", ()))
+    every = [_lesion(row, track_of) for row in lesions]
     spacing = ct_facts.get("slice_spacing_mm")
     return StagingMeasurement(
         staging=staging,
@@ -90,7 +94,8 @@ def staging_measurement(
         load_percent_high=load.get("load_percent_high"),
         liver_volume_ml=load["liver_volume_ml"],
         lesion_volume_ml=load["lesion_volume_ml"],
-        lesions=tuple(_lesion(row, track_of) for row in lesions if row["lesion"] not in left_out),
+        lesions=tuple(lesion for lesion in every if lesion.lesion not in left_out),
+        left_out=tuple(lesion for lesion in every if lesion.lesion in left_out),
         slice_spacing_mm=None if spacing is None else float(spacing),
         plane=str(ct_facts.get("plane") or ""),
         phase=(load.get("phase") or {}).get("measured", "unknown"),
@@ -112,25 +117,41 @@ def _lesion(row: Mapping[str, str], track_of: Mapping[str, set[str]]) -> LesionM
     )
 
 
-def differences(baseline: StagingMeasurement, now: StagingMeasurement) -> list[str]:
-    """What makes two stagings hard to compare, in words; empty where nothing does."""
+def tracks_of(lesions: Iterable[LesionMeasurement]) -> frozenset[str]:
+    """The identities that lesions carry."""
+    return frozenset(track for lesion in lesions for track in lesion.tracks)
+
+
+def differences(earlier: StagingMeasurement, now: StagingMeasurement, name: str = "baseline") -> list[str]:
+    """What makes a staging hard to compare with an earlier one, the baseline or the nadir, in words."""
     found = []
-    if baseline.phase != now.phase and "unknown" not in (baseline.phase, now.phase):
-        found.append(f"contrast phase {now.phase}, at baseline {baseline.phase}")
-    if baseline.slice_spacing_mm and now.slice_spacing_mm:
-        thin, thick = sorted((baseline.slice_spacing_mm, now.slice_spacing_mm))
+    if earlier.phase != now.phase and "unknown" not in (earlier.phase, now.phase):
+        found.append(f"contrast phase {now.phase}, at {name} {earlier.phase}")
+    if earlier.slice_spacing_mm and now.slice_spacing_mm:
+        thin, thick = sorted((earlier.slice_spacing_mm, now.slice_spacing_mm))
         if thick > _THICKNESS_FACTOR * thin:
-            found.append(f"slices of {now.slice_spacing_mm:g} mm, at baseline {baseline.slice_spacing_mm:g} mm")
-    if baseline.plane and now.plane and baseline.plane != now.plane:
-        found.append(f"{now.plane} slices, at baseline {baseline.plane} ones")
-    for name, first, second in (
-        ("scanner", baseline.scanner, now.scanner),
-        ("kernel", baseline.kernel, now.kernel),
+            found.append(f"slices of {now.slice_spacing_mm:g} mm, at {name} {earlier.slice_spacing_mm:g} mm")
+    if earlier.plane and now.plane and earlier.plane != now.plane:
+        found.append(f"{now.plane} slices, at {name} {earlier.plane} ones")
+    for what, first, second in (
+        ("scanner", earlier.scanner, now.scanner),
+        ("kernel", earlier.kernel, now.kernel),
     ):
         if first and second and first != second:
-            found.append(f"{name} {second}, at baseline {first}")
-    if baseline.source != now.source:
-        found.append(f"contours by a {now.source}, at baseline by a {baseline.source}")
-    if baseline.truncated != now.truncated:
-        found.append("liver cut by the image at only one of them")
+            found.append(f"{what} {second}, at {name} {first}")
+    if earlier.source != now.source:
+        found.append(f"contours by a {now.source}, at {name} by a {earlier.source}")
+    if earlier.truncated != now.truncated:
+        found.append("liver cut by the image " + ("now only" if now.truncated else f"at {name} only"))
+    dropped = _numbers(now.left_out, tracks_of(earlier.lesions))
+    taken_up = _numbers(now.lesions, tracks_of(earlier.left_out) - tracks_of(earlier.lesions))
+    if dropped:
+        found.append(f"{dropped} left out as benign now, not at {name}")
+    if taken_up:
+        found.append(f"{taken_up} left out as benign at {name}, not now")
     return found
+
+
+def _numbers(lesions: Iterable[LesionMeasurement], tracks: frozenset[str]) -> str:
+    numbers = [str(lesion.lesion) for lesion in lesions if lesion.tracks & tracks]
+    return f"lesion{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}" if numbers else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from nen_imaging.longitudinal.criteria import Measured
-from nen_imaging.longitudinal.measurements import LesionMeasurement, StagingMeasurement
+from nen_imaging.longitudinal.measurements import LesionMeasurement, StagingMeasurement, tracks_of
 
 TOO_SMALL_MM = 5.0
 """What RECIST 1.1 gives a target that is present but too small to measure."""
@@ -41,13 +41,14 @@ def sum_of_diameters(
         return Measured(staging.staging, None, missing="no lesion at baseline could be measured and followed")
     seen: dict[int, float] = {}
     missing = []
+    left_out = tracks_of(staging.left_out)
     for target in wanted:
         found = [lesion for lesion in staging.lesions if lesion.tracks & target.tracks]
         seen |= {lesion.lesion: max(lesion.longest_diameter_mm, TOO_SMALL_MM) for lesion in found}
         if not found and not target.tracks <= resolved:
-            missing.append(", ".join(sorted(target.tracks)))
+            why = "is left out as benign" if target.tracks & left_out else "could not be found again"
+            missing.append(f"target {', '.join(sorted(target.tracks))} {why}")
     total = sum(seen.values())
     if missing:
-        text = f"target {'; '.join(missing)} could not be found again"
-        return Measured(staging.staging, None, partial=total, missing=text)
+        return Measured(staging.staging, None, partial=total, missing="; ".join(missing))
     return Measured(staging.staging, total, disease_free=not staging.lesions)

@@ -8,7 +8,7 @@ from typing import Any
 
 from nen_imaging.dates import PartialDate
 from nen_imaging.longitudinal.criteria import Judgement, Measured, Response, Rule, Thresholds, judge, rules
-from nen_imaging.longitudinal.measurements import StagingMeasurement, differences
+from nen_imaging.longitudinal.measurements import StagingMeasurement, differences, tracks_of
 from nen_imaging.longitudinal.recist import choose_targets, sum_of_diameters
 from nen_imaging.longitudinal.timeline import (
     BaselineWindow,
@@ -97,15 +97,16 @@ class _Course:
         self._maximum_targets = thresholds.maximum_targets
         every = sorted(measurements, key=lambda item: item.staging)
         self._undated = [item for item in every if item.date is None]
-        self._dated = {item.date: item for item in sorted(every, key=_order) if item.date is not None}
+        self._new, self._unsure, self._again, resolved = _happened(events)
+        dated = [item for item in sorted(every, key=_order) if item.date is not None]
+        self._gone = _gone(dated, resolved)
+        self._dated = {item.date: item for item in _without_unseen_lesions(dated, self._gone) if item.date is not None}
         usable = [day for day, item in self._dated.items() if item.load_percent is not None]
         window = BaselineWindow(thresholds.baseline_before_days, thresholds.baseline_after_days)
         self._lines = therapy_lines(timeline)
         self._baselines = {line.number: line_baseline(line, usable, window) for line in self._lines}
         self._first = usable[0] if usable else None
         self._window = window
-        self._new, self._unsure, self._again, resolved = _happened(events)
-        self._gone = _gone(self._dated.values(), resolved)
 
     def judged_by(self, rule: Rule) -> Iterator[StagingResponse]:
         """All responses by one criterion."""
@@ -145,27 +146,42 @@ class _Course:
         remarks = [judgement.reason]
         if unsure := self._unsure.get(now.staging):
             remarks.append(f"{len(unsure)} possibly new, not counted")
-        if warnings := differences(self._dated[baseline], now):
+        if warnings := self._hard_to_compare(baseline, judgement.nadir, now):
             remarks.append(f"compare with care: {', '.join(warnings)}")
         judgement = replace(judgement, reason="; ".join(remarks))
         return StagingResponse(now.staging, line, rule, judgement, len(new))
+
+    def _hard_to_compare(self, baseline: PartialDate, nadir: Measured | None, now: StagingMeasurement) -> list[str]:
+        """How a staging differs from the baseline, and from the nadir where that is another and differs otherwise."""
+        first = self._dated[baseline]
+        found = differences(first, now)
+        lowest = next((item for item in self._dated.values() if nadir and item.staging == nadir.staging), first)
+        as_at_baseline = differences(first, now, "nadir")
+        return found + [text for text in differences(lowest, now, "nadir") if text not in as_at_baseline]
 
     def _series(self, rule: Rule, baseline: PartialDate, last: PartialDate) -> list[Measured]:
         """The rule's figure from the baseline to a staging, both included."""
         stagings = [item for day, item in self._dated.items() if baseline <= day <= last]
         if rule.criterion == "load":
-            return [_load(item) for item in stagings]
-        if rule.criterion == "volumetric":
-            return [_volume(item) for item in stagings]
-        targets = choose_targets(stagings[0], self._maximum_targets)
-        return [sum_of_diameters(targets, item, self._gone[item.staging]) for item in stagings]
+            figures = [_load(item) for item in stagings]
+        elif rule.criterion == "volumetric":
+            figures = [_volume(item) for item in stagings]
+        else:
+            targets = choose_targets(stagings[0], self._maximum_targets)
+            figures = [sum_of_diameters(targets, item, self._gone[item.staging]) for item in stagings]
+        counted = tracks_of(lesion for item in stagings for lesion in item.lesions)
+        return [  # a lesion that once counted and is left out now has not gone away
+            replace(figure, disease_free=figure.disease_free and not counted & tracks_of(item.left_out))
+            for figure, item in zip(figures, stagings, strict=True)
+        ]
 
     def _new_since(self, baseline: PartialDate, when: PartialDate) -> frozenset[str]:
-        """Counted new lesions since the baseline that are still there."""
+        """Counted new lesions since the baseline that are still there, and were not there before it."""
         begin, now = self._dated[baseline].staging, self._dated[when]
-        present = frozenset(track for lesion in now.lesions for track in lesion.tracks)
         since = {track for at, tracks in self._new.items() if begin < at <= now.staging for track in tracks}
-        return frozenset(since) & present
+        before = [item for day, item in self._dated.items() if day <= baseline]
+        known = frozenset[str]().union(*(tracks_of(item.lesions) for item in before)) - self._gone[begin]
+        return (frozenset(since) & tracks_of(now.lesions)) - known
 
     def _in_words(self, new: frozenset[str], baseline: PartialDate, when: PartialDate) -> list[str]:
         now = self._dated[when]
@@ -181,11 +197,16 @@ class _Course:
         return words
 
     def _free_before_lesions(self, baseline: PartialDate, when: PartialDate) -> str:
-        """The last staging since the baseline without any lesion, if now there are some: measurable, or seen before."""
+        """The last staging since the baseline without any lesion, if now there are some: measurable, or seen before.
+
+        What was left out at an earlier staging had been there, and counts for none.
+        """
         now, earlier = self._dated[when], [item for day, item in self._dated.items() if baseline <= day < when]
         free = max((item.staging for item in earlier if item.load_percent is not None and not item.lesions), default="")
         seen = {track for at, tracks in self._again.items() if free < at <= now.staging for track in tracks}
-        return free if any(lesion.measurable or lesion.tracks & seen for lesion in now.lesions) else ""
+        left_out = tracks_of(lesion for item in earlier for lesion in item.left_out)
+        lesions = [lesion for lesion in now.lesions if not lesion.tracks & left_out]
+        return free if any(lesion.measurable or lesion.tracks & seen for lesion in lesions) else ""
 
 
 def _order(item: StagingMeasurement) -> tuple[str, str]:
@@ -213,10 +234,25 @@ def _gone(stagings: Iterable[StagingMeasurement], resolved: _ByStaging) -> _BySt
     gone: frozenset[str] = frozenset()
     found = {}
     for item in stagings:
-        seen = frozenset(track for lesion in item.lesions for track in lesion.tracks)
-        gone = (gone | resolved.get(item.staging, frozenset())) - seen
+        gone = (gone | resolved.get(item.staging, frozenset())) - tracks_of(item.lesions)
         found[item.staging] = gone
     return found
+
+
+def _without_unseen_lesions(stagings: Iterable[StagingMeasurement], gone: _ByStaging) -> Iterator[StagingMeasurement]:
+    """Stagings without the figures of those that show no lesion only because the liver is cut by the image.
+
+    A cut liver without lesions is free of them only where every lesion seen before is known to be gone.
+    """
+    seen: frozenset[str] = frozenset()
+    for item in stagings:
+        known = gone[item.staging] | tracks_of(item.left_out)
+        if item.load_percent is None or not item.truncated or item.lesions or (seen and seen <= known):
+            yield item
+        else:
+            why = "lesions seen before may lie outside of it" if seen else "no lesion was seen before"
+            yield replace(item, load_percent=None, not_measured=f"the liver is cut by the image, and {why}")
+        seen |= tracks_of(item.lesions)
 
 
 def _load(item: StagingMeasurement) -> Measured:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nen_imaging.longitudinal.follow import FollowedPatient, ScannedStaging
     from nen_imaging.longitudinal.graph import ReaderLink
 
-VERSION = 5
+VERSION = 6
 
 
 def _follow(call: StageCall) -> Outcome:
@@ -74,14 +74,14 @@ def _read(staging: str, ct: Path, measure: Path) -> ScannedStaging:
     from nen_imaging.longitudinal.follow import ScannedStaging
     from nen_imaging.volume import read_nifti
 
-    left_out = set(json.loads((measure / "load.json").read_text("utf-8")).get("left_out_lesions", ()))
-    rows = [row for row in read_table(measure / "lesions.csv") if int(row["lesion"]) not in left_out]
+    left_out = frozenset(json.loads((measure / "load.json").read_text("utf-8")).get("left_out_lesions", ()))
     return ScannedStaging(
         staging=staging,
         ct=read_nifti(ct / "ct.nii.gz"),
         liver=read_nifti(measure / "liver.nii.gz"),
         instances=read_nifti(measure / "instances.nii.gz"),
-        lesions=rows,
+        lesions=read_table(measure / "lesions.csv"),
+        left_out=left_out,
     )
 
 

@@ -251,3 +251,80 @@ def test_what_had_vanished_does_not_go_into_a_lesion_that_is_anothers():
         LIMITS,
     )
     assert history.tracks_of[C, 1] == (f"{A}-1",)
+
+
+def growing(diameters_mm, place=FAR, **changes_at_first):
+    """A stable lesion and one that is first seen at the second staging."""
+    found = [staging(A, ball(A, 1, LEFT, 30))]
+    for when, diameter_mm in zip((B, C, D), diameters_mm, strict=True):
+        lesions = ball(when, 1, LEFT, 30), ball(when, 2, place, diameter_mm)
+        found.append(staging(when, *lesions, **(changes_at_first if when == B else {})))
+    return follow_lesions(found, LIMITS)
+
+
+@pytest.mark.parametrize("diameters_mm, changes", [((9, 24, 36), {}), ((30, 30, 30), {"trusted": False})])
+def test_a_possibly_new_lesion_is_new_once_the_doubt_is_gone(diameters_mm, changes):
+    history = growing(diameters_mm, **changes)
+    assert kinds(history, B) == ["new?", "same"]
+    found = event(history, C, "new")
+    assert (found.tracks, found.lesions, found.counted) == ((f"{B}-2",), (2,), True)
+    assert found.text == f"New lesion, {diameters_mm[1]} mm; possibly new on {B}, now without doubt."
+    assert kinds(history, D) == ["same", "same"]
+
+
+def test_a_lesion_that_was_possibly_new_stays_so_while_the_doubt_lasts():
+    """It stays small, or lies beside what was there before, or where nothing was imaged before it."""
+    assert "new" not in {found.kind for found in growing((9, 9, 9)).events}
+    beside = growing((14, 14, 14), (46, 50, 40))
+    assert "beside a lesion" in event(beside, B, "new?").text
+    assert "new" not in {found.kind for found in beside.events}
+    imaged = np.ones(SHAPE, bool)
+    imaged[40:] = False
+    stagings = [staging(A, ball(A, 1, LEFT, 30), imaged=imaged)]
+    stagings += [staging(when, ball(when, 1, LEFT, 30), ball(when, 2, FAR, 20)) for when in (B, C)]
+    assert "new" not in {found.kind for found in follow_lesions(stagings, LIMITS).events}
+
+
+def test_fragments_of_a_possibly_new_lesion_are_new_once():
+    stagings = [staging(A, ball(A, 1, FAR, 30)), staging(B, both(B, 1, ball(B, 1, LEFT, 26), ball(B, 2, RIGHT, 26)))]
+    stagings[1] = replace(stagings[1], trusted=False)
+    stagings.append(staging(C, ball(C, 1, LEFT, 26), ball(C, 2, RIGHT, 26)))
+    history = follow_lesions(stagings, LIMITS)
+    assert kinds(history, C).count("new") == 1
+
+
+@pytest.mark.parametrize("left_out_at", [A, B])
+def test_what_is_left_out_at_one_staging_is_neither_new_nor_resolved_at_the_next(left_out_at):
+    stagings = [
+        staging(when, ball(when, 1, LEFT, 30), replace(ball(when, 2, FAR, 20), left_out=when == left_out_at))
+        for when in (A, B, C)
+    ]
+    history = follow_lesions(stagings, LIMITS)
+    assert {found.kind for found in history.events} == {"same"}
+    assert history.tracks_of[C, 2] == (f"{A}-2",)
+
+
+def test_what_is_always_left_out_comes_and_goes_without_a_word_but_what_once_counted_resolves():
+    def with_it(when, *, left_out):
+        return staging(when, ball(when, 1, LEFT, 30), replace(ball(when, 2, FAR, 20), left_out=left_out))
+
+    first, last = (staging(when, ball(when, 1, LEFT, 30)) for when in (A, D))
+    assert kinds(follow_lesions([first, with_it(B, left_out=True), last], LIMITS), B) == ["same"]
+    assert kinds(follow_lesions([first, with_it(B, left_out=True), last], LIMITS), D) == ["same"]
+    counted = follow_lesions([with_it(B, left_out=False), with_it(C, left_out=True), last], LIMITS)
+    assert event(counted, D, "resolved").tracks == (f"{B}-2",)
+
+
+def test_a_possibly_new_lesion_that_is_left_out_never_becomes_new():
+    stagings = [staging(A, ball(A, 1, LEFT, 30)), staging(B, ball(B, 1, LEFT, 30), ball(B, 2, FAR, 9))]
+    stagings.append(staging(C, ball(C, 1, LEFT, 30), replace(ball(C, 2, FAR, 20), left_out=True)))
+    stagings.append(staging(D, ball(D, 1, LEFT, 30), ball(D, 2, FAR, 20)))
+    assert [found.kind for found in follow_lesions(stagings, LIMITS).events].count("new") == 0
+
+
+def test_a_possibly_new_lesion_that_goes_into_a_known_one_is_not_new():
+    parts = [ball(B, 1, LEFT, 24), ball(B, 2, RIGHT, 24)]
+    stagings = [staging(A, ball(A, 1, LEFT, 24)), staging(B, *parts, trusted=False), staging(C, both(C, 1, *parts))]
+    history = follow_lesions(stagings, LIMITS)
+    assert history.tracks_of[C, 1] == (f"{A}-1", f"{B}-2")
+    assert kinds(history, C) == ["merged"]

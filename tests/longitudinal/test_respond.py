@@ -232,3 +232,104 @@ def test_another_scanner_or_kernel_is_a_warning_beside_the_class():
     first, second = replace(first, scanner="A", kernel="B30f"), replace(second, scanner="B", kernel="B50f")
     reason = shown(rows([first, second]))["2016-11-10"]["reason"]
     assert "compare with care: scanner B, at baseline A, kernel B50f, at baseline B30f" in reason
+
+
+def cut_course():
+    """A liver with two lesions, then only its dome without lesions, then all of it as before."""
+    first, second = (LesionMeasurement(n, 40.0, True, frozenset({name})) for n, name in enumerate("ab", 1))
+    whole = StagingMeasurement("2020-01-01", 10.0, 9, 11, 1800, 180, (first, second))
+    dome = StagingMeasurement("2020-04-01", 0.0, 0, 0.3, 400, 0.0, (), truncated=True)
+    return [whole, dome, replace(whole, staging="2020-07-01")]
+
+
+@pytest.mark.parametrize("criterion", ["load", "hepatic RECIST", "volumetric"])
+def test_the_dome_of_a_liver_without_lesions_is_no_liver_free_of_them(criterion):
+    found = rows(cut_course(), (), {}, criterion)
+    assert [row["response"] for row in found] == ["baseline", "NE", "SD"]
+    assert found[1]["reason"] == "the liver is cut by the image, and lesions seen before may lie outside of it"
+    assert found[2]["nadir_staging"] == "2020-01-01"
+    one_gone = [{"staging": "2020-04-01", "event": "resolved", "tracks": "a", "counted": "no"}]
+    assert rows(cut_course(), one_gone, {}, criterion)[1]["response"] == "NE"
+    all_gone = [{"staging": "2020-04-01", "event": "resolved", "tracks": "a b", "counted": "no"}]
+    assert [row["response"] for row in rows(cut_course(), all_gone, {}, criterion)] == ["baseline", "CR", "PD"]
+
+
+def test_a_cut_liver_without_lesions_is_no_baseline():
+    _, dome, whole = cut_course()
+    found = rows([dome, whole], (), {})
+    assert [row["response"] for row in found] == ["NE", "baseline"]
+    assert found[0]["reason"] == "the liver is cut by the image, and no lesion was seen before"
+
+
+def test_a_nadir_that_is_hard_to_compare_is_told():
+    lesion = LesionMeasurement(1, 40.0, True, frozenset({"a"}))
+    first = StagingMeasurement("2020-01-01", 20.0, 18, 22, 1800, 360, (lesion,), 1.0, "portal venous")
+    low = replace(first, staging="2020-04-01", load_percent=8.0, phase="native", slice_spacing_mm=10.0)
+    found = rows([first, low, replace(first, staging="2020-07-01")], (), {})
+    assert "compare with care: contrast phase native, at baseline portal venous" in found[1]["reason"]
+    assert "nadir" not in found[1]["reason"].split("compare with care")[1]
+    assert found[2]["reason"].endswith(
+        "; compare with care: contrast phase portal venous, at nadir native, slices of 1 mm, at nadir 10 mm"
+    )
+    again = rows([first, low, replace(low, staging="2020-07-01"), replace(low, staging="2020-10-01")], (), {})
+    assert "at nadir" not in again[-1]["reason"].split("compare with care")[1]
+
+
+def test_what_is_new_for_the_course_is_not_new_for_a_line_whose_baseline_showed_it():
+    """Possibly new at 9 mm, when the line began, and counted as new once it had grown."""
+    stable = LesionMeasurement(1, 30.0, True, frozenset({"a"}))
+    small, large = (LesionMeasurement(2, size, size > 10, frozenset({"b"}), size > 10) for size in (9.0, 24.0))
+    first = StagingMeasurement("2020-01-01", 10.0, None, None, 1500, 150, (stable,))
+    stagings = [
+        first,
+        replace(first, staging="2020-04-01", lesions=(stable, small)),
+        replace(first, staging="2020-05-01"),  # not seen, but not known to be gone either
+        replace(first, staging="2020-07-01", lesions=(stable, large)),
+    ]
+    events = [{"staging": "2020-04-01", "event": "new?", "tracks": "b", "counted": "no"},
+              {"staging": "2020-07-01", "event": "new", "tracks": "b", "counted": "yes"}]  # fmt: skip
+    for start in ("2020-04-02", "2020-05-02"):
+        timeline = {"therapies": [{"line": "1", "agent": "x", "start": start}]}
+        last = {row["line"]: row["response"] for row in rows(stagings, events, timeline) if row["staging"] > "2020-06"}
+        assert last == {"1": "SD", WHOLE_COURSE: "PD"}, start
+
+
+def read_as_benign(first, second, of=("2020-01-01", "2020-04-01")):
+    """Two stagings with the same lesions a and b; which of them are left out at the first, and at the second."""
+    lesions = {name: LesionMeasurement(n, 26.0, True, frozenset({name})) for n, name in enumerate("ab", 1)}
+    return [
+        StagingMeasurement(
+            when, 2.0 - len(out), None, None, 1500, 30.0 - 15 * len(out),
+            tuple(lesion for name, lesion in lesions.items() if name not in out),
+            left_out=tuple(lesions[name] for name in out),
+        )
+        for when, out in zip(of, (first, second), strict=True)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("criterion", ["load", "hepatic RECIST", "volumetric"])
+def test_a_lesion_that_counts_at_one_of_two_stagings_is_told(criterion):
+    gone, back = (rows(read_as_benign(*out), (), {}, criterion)[1]["reason"] for out in (("", "b"), ("b", "")))
+    if criterion == "hepatic RECIST":
+        assert "target b is left out as benign" in gone
+    assert gone.endswith("; compare with care: lesion 2 left out as benign now, not at baseline")
+    assert back.endswith("; compare with care: lesion 2 left out as benign at baseline, not now")
+    assert "left out" not in rows(read_as_benign("b", "b"), (), {}, criterion)[1]["reason"]
+
+
+@pytest.mark.parametrize("criterion", ["load", "hepatic RECIST", "volumetric"])
+def test_a_liver_whose_lesions_are_left_out_is_not_free_of_disease(criterion):
+    found = rows(read_as_benign("", "ab"), (), {}, criterion)
+    assert found[1]["response"] == ("NE" if criterion == "hepatic RECIST" else "PR")
+    later = read_as_benign("ab", "", of=("2020-04-01", "2020-07-01"))
+    assert not any("free of them" in row["reason"] for row in rows(later, (), {}, criterion))
+
+
+def test_lesions_left_out_are_measured_but_do_not_count():
+    row = {"measurable": "yes", "confluent": "no", "cut_by_border": "no", "probable_cyst": "no"}
+    table = [row | {"lesion": str(n), "longest_diameter_mm": "26.0"} for n in (1, 2)]
+    load = {"load_percent": 1.0, "liver_volume_ml": 1500, "lesion_volume_ml": 15, "left_out_lesions": [2]}
+    tracks = [{"staging": "2020-04-01", "lesion": str(n), "track": name} for n, name in ((1, "a"), (2, "b"))]
+    found = staging_measurement("2020-04-01", load, table, tracks, {})
+    assert [lesion.tracks for lesion in (*found.lesions, *found.left_out)] == [{"a"}, {"b"}]
+    assert [lesion.lesion for lesion in found.left_out] == [2]

@@ -145,10 +145,13 @@ def test_a_readers_link_is_obeyed(course):
         assert tracks["2020-04-01", "2"] == "2020-04-01-2"
 
 
-def test_lesions_that_a_reader_left_out_are_not_followed(tmp_path):
-    inputs = write_staging(tmp_path, "2020-01-01", COURSE["2020-01-01"], left_out=(2,))
+def test_a_lesion_that_a_reader_left_out_at_one_staging_is_not_new_at_the_next(tmp_path):
+    lesions = {1: ((40, 0, 0), 30), 2: ((-30, 12, 20), 16)}
+    inputs = write_staging(tmp_path, "2020-01-01", lesions, left_out=(2,))
+    inputs += write_staging(tmp_path, "2020-04-01", lesions)
     _, tables = follow(tmp_path, inputs)
-    assert [row["lesion"] for row in tables["tracks"]] == ["1"]
+    assert [row["track"] for row in tables["tracks"]] == ["2020-01-01-1", "2020-01-01-2"] * 2
+    assert {row["event"] for row in tables["events"]} == {"same"}
 
 
 def test_no_staging_at_all_leaves_empty_tables(tmp_path):
