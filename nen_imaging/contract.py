@@ -103,12 +103,21 @@ REASONS: dict[str, ReasonKind] = {
     "pet.dose_missing": _refuses("Give (0018,1074) RadionuclideTotalDose in Bq in `corrections.csv`."),
     "pet.dose_implausible": _refuses("Correct (0018,1074) RadionuclideTotalDose (Bq) in `corrections.csv`."),
     "pet.half_life_missing": _refuses("Give (0018,1075) RadionuclideHalfLife in seconds in `corrections.csv`."),
-    "pet.time_missing": _refuses("Give (0018,1078) RadiopharmaceuticalStartDateTime in `corrections.csv`."),
+    "pet.time_missing": _refuses(
+        "Give (0018,1078) RadiopharmaceuticalStartDateTime in `corrections.csv`, and (0008,0022) AcquisitionDate where "
+        "the images carry no date."
+    ),
     "pet.time_implausible": _refuses(
-        "Correct (0018,1078) in `corrections.csv`; the scan follows within ten half lives."
+        "Correct (0018,1078) in `corrections.csv`, in the scanner's local time; the scan follows within ten half lives."
     ),
     "pet.frame_duration_missing": _refuses("Give (0018,1242) ActualFrameDuration in ms in `corrections.csv`."),
     "pet.factor_missing": _refuses("Export the PET with Philips' private factors (7053,1000) or (7053,1009)."),
+    "pet.several_injections": _refuses(
+        "Give the values that hold for all injections together, or for the one that was imaged, in `corrections.csv`."
+    ),
+    "pet.not_correctable": _refuses(
+        "The series is stored as SUV: export it in BQML, or take the value out of `corrections.csv` if it is right."
+    ),
     "pet.correction_unknown": _refuses("Name the tag in `corrections.csv` by keyword, or as (gggg,eeee)."),
     "pet.height_missing": _refuses("Give (0010,1020) PatientSize in m in `corrections.csv`."),
     "pet.inconsistent": _refuses("Slices disagree in units, dose, weight or times. Export one acquisition alone."),

@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
             load_config(arguments.config),
             arguments.timeline,
             reselect=arguments.reselect,
-            keep_split=arguments.timeline is None,
+            only_missing=arguments.timeline is None,
         )
     print_summary(summary, results, notes)
     if arguments.show_paths:
@@ -66,12 +66,12 @@ def index_and_split(
     timeline_folder: Path | None,
     *,
     reselect: bool = False,
-    keep_split: bool = False,
+    only_missing: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[IndexSummary, list[str]]:
     """Index a study and split its timeline; returns what was found, and notes on timeline rows without a place.
 
-    With ``keep_split`` the small files of an earlier timeline stay: who only looks forgets no lesion that was read.
+    With ``only_missing`` the small files of an earlier timeline stay: who only looks forgets no lesion that was read.
     """
     from nen_imaging.dicom.index import index_study
     from nen_imaging.dicom.label_map import read_label_map
@@ -94,10 +94,15 @@ def index_and_split(
         )
     except SeveralPinnedError as error:
         raise timeline.contradicting_pins(error.series) from error
-    if keep_split:
-        return summary, []
     notes = split_timeline(
-        timeline, results, summary.patients, summary.patients_named, read_region, read_label_map, summary.moved_days
+        timeline,
+        results,
+        summary.patients,
+        summary.patients_named,
+        read_region,
+        read_label_map,
+        summary.moved_days,
+        only_missing=only_missing,
     )
     unknown = sorted(timeline.pins.keys() - summary.series)
     return summary, notes + [f"pins.csv: the study has no series {key}; not used" for key in unknown]

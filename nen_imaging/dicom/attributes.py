@@ -10,7 +10,7 @@ from typing import Any
 
 import pydicom
 
-_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
 @contextlib.contextmanager

@@ -110,10 +110,11 @@ def own_mask(region: Contours) -> Volume:
         if np.ptp(depth) > 0.5:
             raise Refusal("region.unreadable", "The contours of a region do not lie in parallel planes.")
         depths[round(float(depth.mean()) / _SAME_PLANE_MM)].append(outline)
-    steps = np.diff(np.array(sorted(depths)) * _SAME_PLANE_MM)
+    steps = np.diff([np.concatenate(depths[plane]).mean(axis=0) @ normal for plane in sorted(depths)])
     if len(steps) == 0:
         raise Refusal("region.unreadable", "A region was drawn in a single plane: it has no volume.")
     spacing_mm = float(np.median(steps[steps < 1.5 * steps.min()]))
+    spacing_mm = float(steps.sum() / np.rint(steps / spacing_mm).sum())  # one step is as rough as its points are
     points = np.concatenate(region.outlines)
     flat = points @ np.column_stack([along_row, down_column])
     low, high = flat.min(axis=0), flat.max(axis=0)

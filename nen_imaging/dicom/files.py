@@ -167,13 +167,20 @@ def open_files(study: Path, paths: Iterable[str]) -> Iterator[tuple[str, BinaryI
         if study.is_file():
             yield from _open_in_file(study, set(paths))
             return
-        for archive, group in itertools.groupby(sorted(paths), key=lambda path: path.partition(MEMBER)[0]):
+        for archive, group in itertools.groupby(sorted(paths), key=_file_of):
             wanted = set(group)
             if wanted == {archive}:
                 with (study / archive).open("rb") as stream:
                     yield archive, stream
             else:
                 yield from _open_members(study, FileEntry(archive, 0, 0), wanted)
+
+
+def _file_of(path: str) -> str:
+    """The file of the study that holds a path: itself or its archive; a folder may end in ``!`` as well."""
+    parts = path.split(MEMBER)
+    starts = (MEMBER.join(parts[:count]) for count in range(1, len(parts)))
+    return next(filter(is_archive, starts), path)
 
 
 @contextlib.contextmanager

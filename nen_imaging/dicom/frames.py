@@ -13,14 +13,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, FileMetaDataset
+from pydicom.config import IGNORE
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.valuerep import DSfloat
 
 from nen_imaging.contract import Refusal
+from nen_imaging.dicom.pet_header import parse_datetime
 from nen_imaging.dicom.pixels import decoded_pixels, is_lossy
 
 _NOT_OF_A_FRAME = ("PixelData", "NumberOfFrames", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
-_UNITS = {"Bq/ml": "BQML", "{SUVbw}g/ml": "GML", "g/ml{SUVbw}": "GML"}
+_OFFSET = re.compile(r"[+-]\d{4}$")
+_UNITS = {"Bq/ml": "BQML", "{SUVbw}g/ml": "GML", "g/ml{SUVbw}": "GML"}  # the preferred one first
 
 
 def is_multiframe(dataset: Dataset) -> bool:
@@ -97,6 +101,9 @@ def _lift(group: Dataset, into: Dataset) -> Dataset:
 
 def _classic(frame: Dataset) -> Dataset:
     """Name what an enhanced image calls otherwise as the classic one does; what is there already stays."""
+    offset = _OFFSET.search(str(frame.get("DecayCorrectionDateTime") or frame.get("FrameAcquisitionDateTime") or ""))
+    if offset and "DecayCorrection" not in frame and not frame.get("TimezoneOffsetFromUTC"):
+        _set(frame, "TimezoneOffsetFromUTC", offset[0])  # then all date-times are brought to this one's
     if kind := frame.get("FrameType"):
         _set(frame, "ImageType", kind)
     if moment := str(frame.get("FrameAcquisitionDateTime") or ""):
@@ -109,10 +116,8 @@ def _classic(frame: Dataset) -> Dataset:
 
 
 def _classic_pet(frame: Dataset) -> None:
-    mapping = (frame.get("RealWorldValueMappingSequence") or [Dataset()])[0]
-    code = (mapping.get("MeasurementUnitsCodeSequence") or [Dataset()])[0].get("CodeValue")
-    if "Units" not in frame and code in _UNITS:
-        _set(frame, "Units", _UNITS[code])
+    if "Units" not in frame:
+        _take_real_world_values(frame)
     done = [
         word
         for word, keyword in (("ATTN", "AttenuationCorrected"), ("DECY", "DecayCorrected"))
@@ -126,12 +131,35 @@ def _classic_pet(frame: Dataset) -> None:
             _set_moment(frame, "Series", moment)
 
 
+def _take_real_world_values(frame: Dataset) -> None:
+    """Units and rescale of the first known unit of `_UNITS`; a mapping without slope is about the image's own rescale.
+
+    Stored values that a table maps (RealWorldValueLUTData) keep no unit: no slope belongs to them.
+    """
+    mappings = {_unit_of(mapping): mapping for mapping in reversed(frame.get("RealWorldValueMappingSequence") or [])}
+    for code, units in _UNITS.items():
+        mapping = mappings.get(code)
+        if mapping is None or "RealWorldValueLUTData" in mapping:
+            continue
+        _set(frame, "Units", units)
+        if (slope := mapping.get("RealWorldValueSlope")) is not None:
+            intercept = mapping.get("RealWorldValueIntercept") or 0.0
+            _set(frame, "RescaleSlope", DSfloat(slope, validation_mode=IGNORE))
+            _set(frame, "RescaleIntercept", DSfloat(intercept, validation_mode=IGNORE))
+        return
+
+
+def _unit_of(mapping: Dataset) -> str:
+    return str((mapping.get("MeasurementUnitsCodeSequence") or [Dataset()])[0].get("CodeValue") or "")
+
+
 def _set(frame: Dataset, keyword: str, value: object) -> None:
     """Give one frame an attribute: a new element, since frames share those that they have in common."""
     frame.add_new(tag_for_keyword(keyword), dictionary_VR(keyword), value)
 
 
 def _set_moment(frame: Dataset, what: str, moment: str) -> None:
-    """Split a date-time into the date and the time of a classic image; an offset from UTC is left out."""
-    _set(frame, f"{what}Date", moment[:8])
-    _set(frame, f"{what}Time", re.split(r"[+-]", moment[8:])[0])
+    """Split a date-time into the date and the time of a classic image, which are local."""
+    local = parse_datetime(moment, str(frame.get("TimezoneOffsetFromUTC") or ""))
+    _set(frame, f"{what}Date", f"{local:%Y%m%d}" if local else moment[:8])
+    _set(frame, f"{what}Time", f"{local:%H%M%S.%f}" if local else _OFFSET.sub("", moment[8:]))

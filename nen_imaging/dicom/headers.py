@@ -22,7 +22,7 @@ from nen_imaging.dicom.attributes import integer_of, items_of, number_of, number
 from nen_imaging.dicom.pet_header import parse_time
 from nen_imaging.dicom.privacy import Pseudonymiser
 
-HEADER_VERSION = 8  # raise with every change of what is read: the cache is then read anew
+HEADER_VERSION = 9  # raise with every change of what is read: the cache is then read anew
 _HEAD_BYTES = 32 * 1024
 _PIXEL_DATA_ELEMENT_BYTES = 12
 _KEYWORDS = (
@@ -196,7 +196,7 @@ def _header(dataset: pydicom.FileDataset, digest: str, pseudonymiser: Pseudonymi
         has_rescale=rescaled,
         corrections=vocabulary.correction_words(texts_of(dataset, "CorrectedImage")),
         phase=_phase(dataset, [*texts, text_of(dataset, "StudyDescription")]),
-        names_localizer=vocabulary.names_localizer(texts),
+        names_localizer=vocabulary.names_localizer([next(filter(None, texts), "")]),  # a protocol names all its series
         kernel=vocabulary.kernel_word(" ".join(texts_of(dataset, "ConvolutionKernel"))),
         acquisition=integer_of(dataset, "AcquisitionNumber"),
         frame_of_reference=pseudonymiser.digest("frame of reference", frame) if frame else "",

@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 from pydicom import Dataset
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
@@ -26,6 +26,15 @@ _RADIOPHARMACEUTICAL = (
     "RadiopharmaceuticalStartTime", "Radiopharmaceutical",
 )  # fmt: skip
 _CODES = {"RadionuclideCodeSequence": "Radionuclide", "RadiopharmaceuticalCodeSequence": "RadiopharmaceuticalCode"}
+# What several items of RadiopharmaceuticalInformationSequence must agree in, and the correction that settles it.
+_OF_ONE_INJECTION = {
+    "RadionuclideTotalDose": "RadionuclideTotalDose",
+    "RadionuclideHalfLife": "RadionuclideHalfLife",
+    "RadionuclideValue": "RadionuclideHalfLife",
+    "RadiopharmaceuticalStartDateTime": "RadiopharmaceuticalStartDateTime",
+    "RadiopharmaceuticalStartTime": "RadiopharmaceuticalStartDateTime",
+}
+_DIFFERING = "DifferingInjections"
 # Private elements by the name used here: group, creator, element within the creator's block.
 PRIVATE_TAGS = {
     "GEScanDateTime": (0x0009, "GEMS_PETD_01", 0x0D),
@@ -39,6 +48,10 @@ _MUST_AGREE = (
     "SeriesDate", "SeriesTime", "RadionuclideTotalDose", "RadionuclideHalfLife", "RadiopharmaceuticalStartDateTime",
     "RadiopharmaceuticalStartTime", "PhilipsSUVScaleFactor", "PhilipsActivityConcentrationScaleFactor",
 )  # fmt: skip
+
+_DATE_TIME = re.compile(r"(\d{8})[ T]?(\d{4,6}(?:\.\d+)?)([+-]\d{4})?")
+_QUARTER_HOUR, _ONE_MINUTE = timedelta(minutes=15), timedelta(minutes=1)
+_WESTERNMOST = timedelta(hours=-10, minutes=-1)  # local times from Hawaii's to +1345; a minute for seconds cut off
 
 RawHeader = Mapping[str, str]
 
@@ -69,6 +82,7 @@ class PetHeader:
     series_start: datetime | None = None
     administration: datetime | None = None
     administration_time: timedelta | None = None  # since midnight, of an unknown day
+    zone_unknown: bool = False  # the administration is told by an offset from UTC, and nothing tells the scan's own
     ge_scan_start: datetime | None = None
     siemens_scan_start: datetime | None = None
     philips_suv_factor: float | None = None
@@ -76,9 +90,13 @@ class PetHeader:
     nuclide_code: str | None = None
     nuclide_text: str | None = None
     tracer_text: str | None = None
+    differing: frozenset[str] = frozenset()
+    """Keywords that several injections of one header give different values; a correction settles them."""
     slices: tuple[SliceTiming, ...] = ()
     corrected: frozenset[str] = field(default_factory=frozenset)
     """Keywords whose value was supplied by `corrections.csv`."""
+    as_written: PetHeader | None = None
+    """The header without them, where there are any: what a scanner stored as SUV rests on it."""
 
     @property
     def earliest_acquisition(self) -> datetime | None:
@@ -88,13 +106,28 @@ class PetHeader:
 def raw_header(dataset: Dataset) -> dict[str, str]:
     """The elements of one slice that SUV rests on, as stripped text by keyword; missing and empty ones are left out."""
     values = {keyword: _text(dataset.get(keyword)) for keyword in _SERIES + _SLICE}
-    sequence = dataset.get("RadiopharmaceuticalInformationSequence") or [Dataset()]
-    values |= {keyword: _text(sequence[0].get(keyword)) for keyword in _RADIOPHARMACEUTICAL}
-    for keyword, name in _CODES.items():
-        code = (sequence[0].get(keyword) or [Dataset()])[0]
-        values |= {f"{name}Value": _text(code.get("CodeValue")), f"{name}Meaning": _text(code.get("CodeMeaning"))}
+    values |= _injected([_injection(item) for item in dataset.get("RadiopharmaceuticalInformationSequence") or []])
     values |= {name: _private(dataset, *place) for name, place in PRIVATE_TAGS.items()}
     return {keyword: text for keyword, text in values.items() if text}
+
+
+def _injection(item: Dataset) -> dict[str, str]:
+    values = {keyword: _text(item.get(keyword)) for keyword in _RADIOPHARMACEUTICAL}
+    for keyword, name in _CODES.items():
+        code = (item.get(keyword) or [Dataset()])[0]
+        values |= {f"{name}Value": _text(code.get("CodeValue")), f"{name}Meaning": _text(code.get("CodeMeaning"))}
+    return values
+
+
+def _injected(items: Sequence[RawHeader]) -> dict[str, str]:
+    """What all items of RadiopharmaceuticalInformationSequence say; where they differ, only that they do."""
+    found = {
+        keyword: {_number(item[keyword]) or item[keyword]: item[keyword] for item in items if item[keyword]}
+        for keyword in (items[0] if items else ())
+    }
+    shared = {keyword: next(iter(texts.values())) for keyword, texts in found.items() if len(texts) == 1}
+    differing = [keyword for keyword, texts in found.items() if len(texts) > 1 and keyword in _OF_ONE_INJECTION]
+    return shared | {_DIFFERING: "\\".join(differing)}
 
 
 def pet_header(slices: Sequence[RawHeader], corrections: Mapping[str, str] | None = None) -> PetHeader:
@@ -112,11 +145,26 @@ def pet_header(slices: Sequence[RawHeader], corrections: Mapping[str, str] | Non
     Refusal
         ``pet.inconsistent``: slices disagree in a value that one series must share.
     """
-    corrections = corrections or {}
-    laid_over = [{**raw, **corrections} for raw in slices]
+    if not corrections:
+        _require_agreement(slices)
+        return _typed(slices)
+    laid_over = [_laid_over(raw, corrections) for raw in slices]
     _require_agreement(laid_over)
-    first = laid_over[0]
+    header, corrected = _typed(laid_over), frozenset(corrections)
+    return replace(header, differing=header.differing - corrected, corrected=corrected, as_written=_typed(slices))
+
+
+def _laid_over(raw: RawHeader, corrections: Mapping[str, str]) -> RawHeader:
+    """The header with a person's values, and without those that they replace by another keyword."""
+    outdated = "RadiopharmaceuticalStartTime" if "RadiopharmaceuticalStartDateTime" in corrections else ""
+    day = {} if raw.get("SeriesDate") else {"SeriesDate": corrections.get("AcquisitionDate", "")}
+    return {keyword: text for keyword, text in raw.items() if keyword != outdated} | day | dict(corrections)
+
+
+def _typed(slices: Sequence[RawHeader]) -> PetHeader:
+    first = slices[0]
     offset = first.get("TimezoneOffsetFromUTC")
+    administration, zone_unknown = _administration(first)
     return PetHeader(
         units=first.get("Units", "").upper(),
         suv_type=first.get("SUVType", "").upper(),
@@ -129,7 +177,8 @@ def pet_header(slices: Sequence[RawHeader], corrections: Mapping[str, str] | Non
         dose_bq=_number(first.get("RadionuclideTotalDose")),
         half_life_s=_number(first.get("RadionuclideHalfLife")),
         series_start=_moment(first.get("SeriesDate"), first.get("SeriesTime")),
-        administration=parse_datetime(first.get("RadiopharmaceuticalStartDateTime"), offset),
+        administration=administration,
+        zone_unknown=zone_unknown,
         administration_time=parse_time(first.get("RadiopharmaceuticalStartTime")),
         ge_scan_start=parse_datetime(first.get("GEScanDateTime"), offset),
         siemens_scan_start=parse_datetime(first.get("SiemensScanDateTime"), offset),
@@ -143,8 +192,8 @@ def pet_header(slices: Sequence[RawHeader], corrections: Mapping[str, str] | Non
             if key in first
         )
         or None,
-        slices=tuple(_timing(raw) for raw in laid_over),
-        corrected=frozenset(corrections),
+        differing=frozenset(_OF_ONE_INJECTION[name] for name in first.get(_DIFFERING, "").split("\\") if name),
+        slices=tuple(_timing(raw) for raw in slices),
     )
 
 
@@ -194,18 +243,50 @@ def parse_datetime(text: str | None, local_offset: str | None = None) -> datetim
 
     An offset from UTC inside the value is changed to the series' own (``TimezoneOffsetFromUTC``) where both are known.
     """
-    match = re.fullmatch(r"(\d{8})[ T]?(\d{4,6}(?:\.\d+)?)([+-]\d{4})?", (text or "").strip())
+    match = _DATE_TIME.fullmatch((text or "").strip())
     if not match:
         return None
     moment = _moment(match[1], match[2])
-    if moment and match[3] and local_offset and re.fullmatch(r"[+-]\d{4}", local_offset):
-        moment = moment.replace(tzinfo=_zone(match[3])).astimezone(_zone(local_offset)).replace(tzinfo=None)
-    return moment
+    own, local = _offset(match[3]), _offset(local_offset)
+    if moment is None or own is None or local is None:
+        return moment
+    return _later(moment, local - own)
 
 
-def _zone(offset: str) -> timezone:
-    minutes = int(offset[1:3]) * 60 + int(offset[3:])
-    return timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes))
+def _later(moment: datetime, by: timedelta) -> datetime | None:
+    try:
+        return moment + by
+    except OverflowError:  # a placeholder, as 00010101, has no day before
+        return None
+
+
+def _offset(text: str | None) -> timedelta | None:
+    """An offset from UTC, ``+0130``."""
+    if not re.fullmatch(r"[+-]\d{4}", text or ""):
+        return None
+    assert text
+    minutes = int(text[1:3]) * 60 + int(text[3:])
+    return timedelta(minutes=-minutes if text[0] == "-" else minutes)
+
+
+def _administration(raw: RawHeader) -> tuple[datetime | None, bool]:
+    """The start of the injection as local time, and whether it is lost for want of a local offset from UTC.
+
+    RadiopharmaceuticalStartTime is local (PS3.3 C.8.9.2) and tells the offset where it differs by whole quarter hours.
+    """
+    text, local = raw.get("RadiopharmaceuticalStartDateTime"), raw.get("TimezoneOffsetFromUTC")
+    moment, match = parse_datetime(text, local), _DATE_TIME.fullmatch(text or "")
+    own = _offset(match[3]) if match else None
+    if moment is None or own is None or _offset(local) is not None:
+        return moment, False
+    clock = parse_time(raw.get("RadiopharmaceuticalStartTime"))
+    if clock is None:
+        return None, True
+    shift = clock - (moment - datetime.combine(moment, datetime.min.time()))
+    if abs(shift - round(shift / _QUARTER_HOUR) * _QUARTER_HOUR) > _ONE_MINUTE:
+        return None, True
+    local_offset = (own + shift - _WESTERNMOST) % timedelta(days=1) + _WESTERNMOST
+    return _later(moment, local_offset - own), False
 
 
 def _moment(date: str | None, time: str | None) -> datetime | None:

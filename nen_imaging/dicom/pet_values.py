@@ -16,6 +16,8 @@ from nen_imaging.dicom.pet_header import PetHeader, tag_name
 
 _MOST_HALF_LIVES = 10.0  # after these 0.1 % of the dose is left: no image is made of it
 _DAY = timedelta(days=1)
+_DATES = ("AcquisitionDate", "SeriesDate")
+_TIMES_OF_SCAN = {"AcquisitionTime", "SeriesTime"}
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,13 @@ class Ledger:
         entry = UsedValue(keyword, value, unit, tag_name(keyword), f"{source}, {how}" if how else source)
         if entry not in self.used:
             self.used.append(entry)
+
+    def corrections_used(self) -> list[str]:
+        """The keywords of `corrections.csv` that came into use; a date does with a time that it belongs to."""
+        names = {entry.name for entry in self.used}
+        supplied = {entry.name for entry in self.used if entry.source.startswith("corrections.csv")}
+        dates = {date for date in _DATES if date in self.header.corrected and names & _TIMES_OF_SCAN}
+        return sorted(supplied | dates)
 
     def warn(self, code: str, text: str) -> None:
         reason = Reason(code, text)
@@ -126,6 +135,12 @@ def half_life_s_of(header: PetHeader, ledger: Ledger) -> float:
 
 def administration_of(header: PetHeader, scan_start: datetime, ledger: Ledger) -> datetime:
     """Row 8: the administration; a time without a date belongs to the scan's day, or to the day before."""
+    if header.zone_unknown:
+        raise Refusal(
+            "pet.time_implausible",
+            f"{tag_name('RadiopharmaceuticalStartDateTime')} has an offset from UTC, but neither "
+            f"{tag_name('TimezoneOffsetFromUTC')} nor {tag_name('RadiopharmaceuticalStartTime')} tells the local time.",
+        )
     if header.administration is not None:
         ledger.use("RadiopharmaceuticalStartDateTime", time_of_day(header.administration, scan_start))
         if header.administration > scan_start:

@@ -44,8 +44,7 @@ def _import_pet(call: StageCall) -> Outcome:
     rows = json.loads(call.input(CORRECTIONS).read_text("utf-8"))["corrections"]
     try:
         corrections = {correction_keyword(row["tag"]): str(row["value"]) for row in rows}
-        if _ADMINISTRATION in corrections:
-            corrections[_ADMINISTRATION] = _moved_back(corrections[_ADMINISTRATION], call, selection)
+        corrections |= _moved_back({name: corrections[name] for name in _MOMENTS & set(corrections)}, call, selection)
     except ValueError as error:
         raise Refusal("pet.correction_unknown", str(error)) from error
     tolerance_mm = call.options["spacing_tolerance_mm"]
@@ -58,11 +57,11 @@ def _import_pet(call: StageCall) -> Outcome:
     return Outcome(image.reasons, facts | {"slices": image.volume.shape[2]})
 
 
-_ADMINISTRATION = "RadiopharmaceuticalStartDateTime"
+_MOMENTS = {"RadiopharmaceuticalStartDateTime", "AcquisitionDate"}
 
 
-def _moved_back(moment: str, call: StageCall, selection: dict[str, Any]) -> str:
-    """A corrected moment (``YYYYMMDDHHMMSS``), shown with a moved date, on the true day of the images.
+def _moved_back(moments: dict[str, str], call: StageCall, selection: dict[str, Any]) -> dict[str, str]:
+    """Corrected moments (``YYYYMMDDHHMMSS``, ``YYYY-MM-DD``), shown with a moved date, on the true day of the images.
 
     Only the images know by how much it was moved: the results alone do not.
     """
@@ -72,11 +71,14 @@ def _moved_back(moment: str, call: StageCall, selection: dict[str, Any]) -> str:
     from nen_imaging.dicom.headers import date_of
     from nen_imaging.dicom.series import read_dataset
 
+    if not moments or not selection["date"]:
+        return moments
     days = (date_of(read_dataset(file, pixels=False)) for _, file in _files(call, selection))
     true = min(filter(None, days), default="")
-    if not true or not selection["date"]:
-        return moment
-    return moved_moment(moment, (date.fromisoformat(true) - date.fromisoformat(selection["date"])).days)
+    if not true:
+        return moments
+    back = (date.fromisoformat(true) - date.fromisoformat(selection["date"])).days
+    return {name: moved_moment(moment, back) for name, moment in moments.items()}
 
 
 def _selection(call: StageCall, name: str, code: str, text: str) -> dict[str, Any]:
@@ -95,4 +97,4 @@ def _files(call: StageCall, selection: dict[str, Any]) -> Any:  # noqa: ANN401 -
 
 IMPORT_CT = Stage("import_ct", 6, _import_ct)
 IMPORT_LOW_DOSE_CT = Stage("import_low_dose_ct", 2, _import_low_dose_ct)
-IMPORT_PET = Stage("import_pet", 3, _import_pet)
+IMPORT_PET = Stage("import_pet", 4, _import_pet)

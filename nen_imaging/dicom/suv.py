@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from nen_imaging.contract import Reason, Refusal
@@ -68,9 +68,8 @@ def suv_factor(header: PetHeader) -> SuvFactor:
     ledger.use("Units", header.units)
     _require_corrections(header, ledger)
     factors, name = rule(header, ledger)
-    if header.corrected:
-        names = ", ".join(tag_name(keyword) for keyword in sorted(header.corrected))
-        ledger.warn("pet.corrected", f"corrections.csv supplied {names}.")
+    if entered := ledger.corrections_used():
+        ledger.warn("pet.corrected", f"corrections.csv supplied {', '.join(map(tag_name, entered))}.")
     nuclide = nuclide_of_header(header)
     return SuvFactor(
         per_slice=tuple(factors),
@@ -112,6 +111,12 @@ def _from_activity(header: PetHeader, ledger: Ledger) -> tuple[list[float], str]
             f"{tag_name('DecayCorrection')} is {known_word(header.decay_correction, ())}; known are "
             f"{', '.join(_DECAY_RULES)}.",
         )
+    if header.differing:
+        names = ", ".join(map(tag_name, sorted(header.differing)))
+        raise Refusal(
+            "pet.several_injections",
+            f"{tag_name('RadiopharmaceuticalInformationSequence')} holds several items, which do not agree in {names}.",
+        )
     ledger.use("DecayCorrection", header.decay_correction)
     weight_kg, dose_bq = weight_kg_of(header, ledger), dose_bq_of(header, ledger)
     remaining, name = rule(header, ledger)
@@ -119,10 +124,12 @@ def _from_activity(header: PetHeader, ledger: Ledger) -> tuple[list[float], str]
 
 
 def _from_counts(header: PetHeader, ledger: Ledger) -> tuple[list[float], str]:
-    """Row 9: Philips' counts."""
-    if header.philips_suv_factor:  # 0 says "not convertible by this one"
+    """Row 9: Philips' counts; the SUV factor was made with the weight, dose and times of the header."""
+    outdated = bool(header.philips_activity_factor) and not header.corrected.isdisjoint(_IN_STORED_SUV)
+    if header.philips_suv_factor and not outdated:  # 0 says "not convertible by this one"
         ledger.use("PhilipsSUVScaleFactor", header.philips_suv_factor, "g/ml per count")
-        return [header.philips_suv_factor] * len(header.slices), "counts x Philips' SUV scale factor"
+        factor = header.philips_suv_factor * _weight_ratio(header, ledger) * _dose_ratio(header, ledger)
+        return [factor] * len(header.slices), "counts x Philips' SUV scale factor"
     if header.philips_activity_factor:
         ledger.use("PhilipsActivityConcentrationScaleFactor", header.philips_activity_factor, "Bq/ml per count")
         factors, name = _from_activity(header, ledger)
@@ -140,20 +147,22 @@ def _from_suv(header: PetHeader, ledger: Ledger) -> tuple[list[float], str]:
     kind = header.suv_type or "BW"
     if kind == "BW":
         ledger.use("SUVType", kind, how="" if header.suv_type else "empty means body weight")
-        return [1.0] * len(header.slices), "SUVbw already"
+        factor = _weight_ratio(header, ledger) * _dose_ratio(header, ledger)
+        return [factor] * len(header.slices), "SUVbw already"
     size = _SUV_TYPES.get(kind)
     if size is None:
         raise Refusal("pet.units", f"Units are GML, and {tag_name('SUVType')} is none of DICOM's kinds.")
     ledger.use("SUVType", kind)
-    weight_kg, size_kg = weight_kg_of(header, ledger), body_size_of(size, header, ledger)
-    return [weight_kg / size_kg] * len(header.slices), f"SUV ({kind}) x weight / body size"
+    factor = weight_kg_of(header, ledger) / _size_in_suv(size, header, ledger) * _dose_ratio(header, ledger)
+    return [factor] * len(header.slices), f"SUV ({kind}) x weight / body size"
 
 
 def _from_surface(header: PetHeader, ledger: Ledger) -> tuple[list[float], str]:
     """Row 11: SUV by body surface, cm2/ml."""
     weight_kg = weight_kg_of(header, ledger)
-    surface_cm2 = 1e4 * body_size_of(body_size.body_surface_m2, header, ledger)
-    return [1000.0 * weight_kg / surface_cm2] * len(header.slices), "SUVbsa x weight / body surface"
+    surface_cm2 = 1e4 * _size_in_suv(body_size.body_surface_m2, header, ledger)
+    factor = 1000.0 * weight_kg / surface_cm2 * _dose_ratio(header, ledger)
+    return [factor] * len(header.slices), "SUVbsa x weight / body surface"
 
 
 _UnitRule = Callable[[PetHeader, Ledger], tuple[list[float], str]]
@@ -169,6 +178,59 @@ _SUV_TYPES: dict[str, body_size.BodySize] = {
     "LBMJANMA": body_size.lean_body_mass_janmahasatian_kg,
     "IBW": body_size.ideal_body_weight_kg,
 }
+
+
+# --- corrections of a stored SUV: it was made with what the header says, so only ratios to that can correct it -------
+
+
+_DECAY_IN_SUV = {
+    "RadionuclideHalfLife": "half_life_s",
+    "RadiopharmaceuticalStartDateTime": "administration",
+    "RadiopharmaceuticalStartTime": "administration_time",
+}
+_IN_STORED_SUV = {"PatientWeight", "RadionuclideTotalDose", *_DECAY_IN_SUV}
+_OF_THE_BODY = {"PatientWeight": "weight_kg", "PatientSize": "height_m", "PatientSex": "sex"}
+
+
+def _weight_ratio(header: PetHeader, ledger: Ledger) -> float:
+    return _corrected_over_written("PatientWeight", weight_kg_of, header, ledger)
+
+
+def _dose_ratio(header: PetHeader, ledger: Ledger) -> float:
+    """The written dose over the corrected one; refuses corrections of its decay, which no ratio can follow."""
+    for keyword, name in _DECAY_IN_SUV.items():
+        if keyword in header.corrected and getattr(header, name) != getattr(header.as_written, name, None):
+            raise _not_correctable(keyword, "with another value")
+    return 1 / _corrected_over_written("RadionuclideTotalDose", dose_bq_of, header, ledger)
+
+
+def _corrected_over_written(
+    keyword: str, take: Callable[[PetHeader, Ledger], float], header: PetHeader, ledger: Ledger
+) -> float:
+    if keyword not in header.corrected:
+        return 1.0
+    written = header.as_written or PetHeader()
+    try:
+        written_value = take(written, Ledger(written))
+    except Refusal as refusal:
+        raise _not_correctable(keyword, "with a value that the header does not tell") from refusal
+    return take(header, ledger) / written_value
+
+
+def _not_correctable(keyword: str, how: str) -> Refusal:
+    text = f"corrections.csv supplies {tag_name(keyword)}, but the pixels hold SUV that was computed {how}."
+    return Refusal("pet.not_correctable", text)
+
+
+def _size_in_suv(size: body_size.BodySize, header: PetHeader, ledger: Ledger) -> float:
+    """The size of the body that a stored SUV was made with: the header's; a correction fills only what it lacks."""
+    written = header.as_written
+    if written is None:
+        return body_size_of(size, header, ledger)
+    filled = {keyword: name for keyword, name in _OF_THE_BODY.items() if not getattr(written, name)}
+    values = {name: getattr(header, name) for name in filled.values()}
+    made_with = replace(written, **values, corrected=header.corrected.intersection(filled))
+    return body_size_of(size, made_with, Ledger(made_with, ledger.used, ledger.reasons))
 
 
 # --- decay: which share of the administered dose an image's values refer to, per slice -------------------------------

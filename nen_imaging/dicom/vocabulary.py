@@ -20,6 +20,13 @@ _PHASES: tuple[tuple[Phase, str], ...] = (
                 r"|(?<!\d)(?:1[2-9]0|[2-3][0-9]0)[ _-]?s(?:ec)?\b|(?<!\d)(?:3|5|10)[ _-]?min"),
     ("portal venous", r"portal|porto|\bpvp?\b|venous|ven[oö]s|\bven\b|(?<!\d)(?:6[05]|7[05]|80|90)[ _-]?s(?:ec)?\b"),
 )  # fmt: skip
+_KERNEL_IN_TEXT = re.compile(  # Siemens': the "30s" of "B30s" are no seconds
+    r"(?<![a-z])(?:[BCHIJQSTU]|B[flrv]|H[cfprv]|Q[fr]|S[adp]|Tr|U[bhr])\d\d[a-z]?\b", re.IGNORECASE
+)
+_WITHOUT, _AND = r"(?:without|w/?o|ohne)", r"(?:[ /&+,-]|and|und|\b(?:iv )?contrast\b|\bkm\b)*"
+_WITH_AND_WITHOUT = re.compile(  # an examination of several phases: which one this is, it does not say
+    rf"\b(?:(?:with|w|mit){_AND}{_WITHOUT}|{_WITHOUT}{_AND}(?:with|w|mit))\b", re.IGNORECASE
+)
 _PHASE_PATTERNS = tuple((phase, re.compile(pattern, re.IGNORECASE)) for phase, pattern in _PHASES)
 _PHASE_AFTER_S: tuple[tuple[Phase, float, float], ...] = (  # what lies between two phases is neither
     ("arterial", 15, 45), ("portal venous", 55, 100), ("delayed", 120, 900),
@@ -47,7 +54,8 @@ _SHARP_KERNEL = re.compile(r"BONE|LUNG|EDGE|SHARP|DETAIL|[A-Z][a-z]?[5-9]\d|FC[3
 def phase_of(texts: Iterable[str]) -> Phase:
     """The contrast phase that descriptions name, the first that says so; ``unknown`` if none or several do."""
     for text in texts:
-        named = [phase for phase, pattern in _PHASE_PATTERNS if pattern.search(text.replace("_", " "))]
+        plain = _WITH_AND_WITHOUT.sub(" ", _KERNEL_IN_TEXT.sub(" ", text.replace("_", " ")))
+        named = [phase for phase, pattern in _PHASE_PATTERNS if pattern.search(plain)]
         if named:
             return named[0] if len(named) == 1 else "unknown"
     return "unknown"

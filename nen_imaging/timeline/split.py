@@ -39,6 +39,8 @@ def split_timeline(
     read_region: RegionReader,
     read_label_map: LabelMapReader,
     moved_days: Mapping[str, int] | None = None,
+    *,
+    only_missing: bool = False,
 ) -> list[str]:
     """Write the small files of every patient and staging; returns notes on rows that found no place.
 
@@ -56,6 +58,8 @@ def split_timeline(
         Reads liver and lesions from a DICOM file of `masks.csv`; raises Refusal.
     moved_days
         Patient -> by how many days dates are moved (None: by none).
+    only_missing
+        Leave the files of patients and stagings that have some: who looks without a timeline forgets none.
 
     Raises
     ------
@@ -79,8 +83,11 @@ def split_timeline(
         refuse_contradictions(row for row in together if not _is_date(row))  # studies of a staging may have two
     for patient, names in stagings.items():
         days = (moved_days or {}).get(patient, 0)
-        _write_patient(results, patient, rows, days)
+        if not (only_missing and (results.patient(patient) / LINKS).is_file()):
+            _write_patient(results, patient, rows, days)
         for staging in sorted(set(names.values())):
+            if only_missing and (results.staging(patient, staging) / READER).is_file():
+                continue
             _write_staging(timeline, results, patient, staging, rows, read_region, read_label_map, days)
     return notes
 

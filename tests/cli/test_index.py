@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nen_imaging.cli.main import main
-from nen_imaging.contract import Results
+from nen_imaging.contract import CORRECTIONS, LINKS, READER, TIMELINE, Results
 from nen_imaging.dicom.database import FilesDatabase
 from nen_imaging.phantom.dicom_writer import write_ct_series, write_pet_series
 from nen_imaging.phantom.series_options import PatientTags
@@ -179,6 +179,12 @@ def test_pins_and_rows_without_a_place_are_told(verb):
     assert code == 0
     assert "pins.csv: the study has no series QQQQ; not used" in printed
     assert "corrections.csv, row 2: the patient has no such staging; not used" in printed
+
+
+def test_a_first_look_writes_what_every_later_stage_reads(verb):
+    assert main(["index", str(verb.study), "--results", str(verb.results.root)]) == 0
+    written = {path.name for path in verb.results.root.glob("patients/**/*.json")}
+    assert written >= {TIMELINE, LINKS, CORRECTIONS, READER}
 
 
 def test_a_look_without_the_timeline_leaves_what_a_reading_means(verb):

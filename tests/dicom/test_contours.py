@@ -51,6 +51,15 @@ def test_a_region_drawn_across_the_body_is_read_as_well():
     assert float(found.array.sum()) * found.voxel_volume_ml == pytest.approx(3 * 4 * 24**2 / 1000, rel=0.05)
 
 
+@pytest.mark.parametrize("digits", [2, 3])
+@pytest.mark.parametrize(("spacing_mm", "count"), [(0.625, 161), (0.75, 240), (2.027, 240)])
+def test_a_spacing_of_less_than_a_hundredth_leaves_no_slice_empty(spacing_mm, count, digits):
+    depths = [round(-30 + spacing_mm * k, digits) for k in range(count)]
+    found = own_mask(Contours("fine", tuple(square(20, z) for z in depths)))
+    assert found.array.any(axis=(0, 1)).all()
+    assert found.spacing_mm[2] == pytest.approx(spacing_mm, rel=1e-3)
+
+
 @pytest.mark.parametrize(
     "outlines",
     [

@@ -91,3 +91,21 @@ def test_a_corrected_injection_gives_the_same_suv_shifted_or_not(study, options)
     (moment,) = (one for one in used if "RadiopharmaceuticalStartDateTime" in one["tag"])
     assert moment["value"] == "08:00:00"  # on the day of the scan
     assert moment["source"].startswith("corrections.csv")
+
+
+def test_a_corrected_date_of_a_pet_is_moved_back_with_its_injection(study):
+    study.ct(date=TRUE[0], patient=ANN)
+    blank = {"SeriesDate": "", "AcquisitionDate": "", "ContentDate": ""}  # StudyDate stays
+    study.pet(date=TRUE[0], patient=ANN, tags=blank)
+    summary = study.index(options=SHIFTED)
+    (staging,) = study.results.root.glob("patients/*/stagings/*")
+    shown = dt.date.fromisoformat(TRUE[0]) + dt.timedelta(days=next(iter(summary.moved_days.values())))
+    values = {"AcquisitionDate": f"{shown}", "RadiopharmaceuticalStartDateTime": f"{shown:%Y%m%d}080000"}
+    rows = [{"tag": tag, "value": value, "reason": "read off the sheet"} for tag, value in values.items()]
+    write_json(staging / "corrections.json", {"corrections": rows})
+    inputs = staging / "pet_selection.json", staging / "corrections.json"
+    context = Context(study.results.root, study.results.root)
+    record = run_stage(IMPORT_PET, staging / "pet", inputs, Config().options_of("import_pet"), context)
+    assert not record.refused, record.reasons
+    used = json.loads((staging / "pet" / "pet.json").read_text("utf-8"))["values"]
+    assert {one["name"]: one["value"] for one in used}["RadiopharmaceuticalStartDateTime"] == "08:00:00"

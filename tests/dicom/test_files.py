@@ -90,6 +90,15 @@ def test_members_of_an_archive_inside_a_study(study, suffix):
     assert contents(study)[f"{archive}!/2"] == b"two"
 
 
+def test_a_folder_may_be_called_like_an_archives_inside(study):
+    (study / "wichtig!").mkdir()
+    (study / "wichtig!" / "1").write_bytes(b"one")
+    with zipfile.ZipFile(study / "wichtig!" / "new.zip", "w") as archive:
+        archive.writestr("2", b"two")
+    found = contents(study)
+    assert (found["wichtig!/1"], found["wichtig!/new.zip!/2"]) == (b"one", b"two")
+
+
 def test_a_single_file_is_a_study(study):
     assert contents(study / "b" / "2") == {"2": b"two"}
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+from datetime import datetime, timedelta
 
 import numpy as np
 import pydicom
 import pytest
+from pydicom import Dataset
 
 from nen_imaging.contract import Refusal
 from nen_imaging.dicom.frames import frame_headers, frames, is_multiframe
@@ -48,6 +50,86 @@ def test_an_enhanced_pet_with_its_own_names_of_units_and_times_is_the_classic_se
     assert found.provenance["factor"] == expected.provenance["factor"]
     _, factor = read_pet_header(opened(enhanced))
     assert len(factor.per_slice) == 6
+
+
+def mapping_to(unit: str, slope: float, intercept: float = 0.0) -> Dataset:
+    code, mapping = Dataset(), Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = unit, "UCUM", unit
+    mapping.MeasurementUnitsCodeSequence = [code]
+    mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept = slope, intercept
+    return mapping
+
+
+def test_the_rescale_of_an_enhanced_pet_is_that_of_its_unit(tmp_path):
+    files = write_pet_series(tmp_path / "classic", make_suv())
+    file = write_enhanced(tmp_path / "enhanced" / "one.dcm", files)
+    dataset = pydicom.dcmread(file)
+    del dataset.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence
+    for group in dataset.PerFrameFunctionalGroupsSequence:
+        rescale = group.PixelValueTransformationSequence[0]
+        slope = float(rescale.RescaleSlope)
+        rescale.RescaleSlope, rescale.RescaleType = "1", "US"
+        group.RealWorldValueMappingSequence = [
+            mapping_to("{SUVbw}g/ml", slope * 4.2e-4), mapping_to("Bq/ml", slope), mapping_to("%", 3.0),
+        ]  # fmt: skip
+    dataset.save_as(file)
+    expected, found = read_pet(opened(tmp_path / "classic")), read_pet(opened(file))
+    np.testing.assert_allclose(found.volume.array, expected.volume.array, rtol=1e-6)
+    for group in dataset.PerFrameFunctionalGroupsSequence:
+        group.RealWorldValueMappingSequence = [mapping_to("{SUVbw}g/ml", 0.25, 0.5)]
+    dataset.save_as(file)
+    stored = dataset.pixel_array.transpose(2, 1, 0)
+    found = read_pet(opened(file)).volume
+    np.testing.assert_allclose(np.sort(found.array, axis=None), np.sort(stored * 0.25 + 0.5, axis=None), rtol=1e-6)
+
+
+def test_stored_values_that_a_table_maps_have_no_unit(tmp_path):
+    file = write_enhanced(tmp_path / "one.dcm", write_pet_series(tmp_path / "classic", make_suv()))
+    dataset = pydicom.dcmread(file)
+    mapping = dataset.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0]
+    mapping.RealWorldValueLUTData = [0.0, 1.0]
+    dataset.save_as(file)
+    with pytest.raises(Refusal) as caught:
+        read_pet(opened(file))
+    assert caught.value.reason.code == "pet.units"
+
+
+def of_offset(moment: str, own: str, written: int) -> str:
+    there = datetime.strptime(str(moment)[:14], "%Y%m%d%H%M%S") + timedelta(hours=written)
+    return f"{there:%Y%m%d%H%M%S}{str(moment)[14:]}{own}"
+
+
+@pytest.mark.parametrize(
+    ("local", "own", "hours"), [("-0500", "+0000", 5), ("+0200", "+0000", -2), ("", "+0000", 0), ("+0200", "+0200", 0)]
+)
+def test_all_moments_of_an_enhanced_pet_are_brought_to_its_local_time(tmp_path, local, own, hours):
+    files = write_pet_series(tmp_path / "classic", make_suv(), slices_per_bed=2)
+    dataset = pydicom.dcmread(write_enhanced(tmp_path / "enhanced" / "one.dcm", files))
+    if local:
+        dataset.TimezoneOffsetFromUTC = local
+    for item, keyword in (
+        (dataset.RadiopharmaceuticalInformationSequence[0], "RadiopharmaceuticalStartDateTime"),
+        (dataset, "DecayCorrectionDateTime"),
+        *(
+            (group.FrameContentSequence[0], "FrameAcquisitionDateTime")
+            for group in dataset.PerFrameFunctionalGroupsSequence
+        ),
+    ):
+        setattr(item, keyword, of_offset(item[keyword].value, own, hours))
+    del dataset.RadiopharmaceuticalInformationSequence[0].RadiopharmaceuticalStartTime
+    dataset.save_as(tmp_path / "enhanced" / "one.dcm")
+    expected, found = read_pet(opened(tmp_path / "classic")), read_pet(opened(tmp_path / "enhanced"))
+    np.testing.assert_array_equal(found.volume.array, expected.volume.array)
+    assert found.reasons == expected.reasons
+
+
+def test_without_any_local_offset_that_of_the_frames_counts(tmp_path):
+    dataset = pydicom.dcmread(write_enhanced(tmp_path / "one.dcm", write_pet_series(tmp_path / "c", make_suv())))
+    del dataset.DecayCorrectionDateTime
+    for group in dataset.PerFrameFunctionalGroupsSequence:
+        group.FrameContentSequence[0].FrameAcquisitionDateTime = "20200115101500+0100"
+    frame = frame_headers(dataset)[0]
+    assert (frame.TimezoneOffsetFromUTC, frame.AcquisitionTime) == ("+0100", "101500.000000")
 
 
 def test_the_index_knows_an_enhanced_image_as_a_series_of_its_slices(tmp_path):

@@ -64,6 +64,12 @@ def test_a_phase_that_no_description_names_follows_from_the_bolus(slice_of, desc
     assert read(slice_of(series_description=description, study_description="", tags=times)).phase == phase
 
 
+def test_a_protocol_that_begins_with_a_scout_makes_no_scout_of_its_other_series(slice_of):
+    protocol = {"ProtocolName": "ABDOMEN SCOUT AND HELIX"}
+    assert not read(slice_of(series_description="AXIAL 5MM", tags=protocol)).names_localizer
+    assert read(slice_of(series_description="", tags=protocol)).names_localizer
+
+
 def test_survives_the_way_through_json(slice_of):
     header = read(slice_of())
     assert Header.from_list(json.loads(json.dumps(header.to_list()))) == header

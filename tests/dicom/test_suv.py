@@ -288,6 +288,63 @@ def test_corrected_values_are_named_with_their_source():
     assert codes(header) == ["pet.corrected"]
 
 
+def corrected(header: PetHeader, **changes: object) -> PetHeader:
+    keywords = {
+        "weight_kg": "PatientWeight",
+        "height_m": "PatientSize",
+        "dose_bq": "RadionuclideTotalDose",
+        "half_life_s": "RadionuclideHalfLife",
+        "administration": "RadiopharmaceuticalStartDateTime",
+    }
+    names = frozenset(keywords[name] for name in changes)
+    return dataclasses.replace(header, **changes, corrected=names, as_written=header)
+
+
+STORED_AS_SUV = [
+    changed(units="GML"),
+    changed(units="CNTS", philips_suv_factor=0.000551),
+    changed(units="GML", suv_type="LBMJANMA"),
+    changed(units="CM2ML"),
+]
+
+
+@pytest.mark.parametrize("header", STORED_AS_SUV, ids=["SUVbw", "counts", "SUL", "SUVbsa"])
+def test_a_stored_suv_follows_a_corrected_weight_and_dose_by_their_ratio_to_the_headers(header):
+    before = suv_factor(header).per_slice[0]
+    assert suv_factor(corrected(header, weight_kg=35.0)).per_slice == pytest.approx([before / 2] * 2, rel=1e-12)
+    assert suv_factor(corrected(header, dose_bq=300e6)).per_slice == pytest.approx([before / 2] * 2, rel=1e-12)
+    assert codes(corrected(header, dose_bq=300e6)) == ["pet.corrected"]
+
+
+@pytest.mark.parametrize("header", STORED_AS_SUV, ids=["SUVbw", "counts", "SUL", "SUVbsa"])
+def test_what_cannot_be_corrected_in_a_stored_suv_is_refused(header):
+    assert refusal_code(corrected(header, administration=SCAN - timedelta(hours=2))) == "pet.not_correctable"
+    assert refusal_code(corrected(header, half_life_s=6586.2)) == "pet.not_correctable"
+    assert refusal_code(corrected(dataclasses.replace(header, dose_bq=None), dose_bq=300e6)) == "pet.not_correctable"
+    assert suv_factor(corrected(header, half_life_s=HALF_LIFE_S)).reasons == ()
+
+
+def test_a_stored_suv_of_a_header_without_weight_cannot_be_corrected_but_a_lean_one_is_turned_back():
+    without = changed(units="GML", weight_kg=None)
+    assert refusal_code(corrected(without, weight_kg=70.0)) == "pet.not_correctable"
+    lean = dataclasses.replace(without, suv_type="LBMJANMA")
+    expected = suv_factor(changed(units="GML", suv_type="LBMJANMA")).per_slice
+    assert suv_factor(corrected(lean, weight_kg=70.0)).per_slice == pytest.approx(expected, rel=1e-12)
+
+
+def test_corrected_counts_go_by_activity_where_its_factor_is_there():
+    counts = changed(units="CNTS", philips_suv_factor=0.000551, philips_activity_factor=1.6)
+    factor = suv_factor(corrected(counts, administration=SCAN - timedelta(hours=2)))
+    assert factor.per_slice == pytest.approx([1.6 * AFTER_AN_HOUR * 2 ** (3600 / HALF_LIFE_S)] * 2, rel=1e-12)
+    assert [reason.code for reason in factor.reasons] == ["pet.corrected"]
+
+
+def test_only_corrections_that_entered_the_suv_are_named():
+    (reason,) = suv_factor(corrected(HEADER, weight_kg=72.0, height_m=1.8)).reasons
+    assert reason.text == "corrections.csv supplied (0010,1030) PatientWeight."
+    assert codes(corrected(changed(units="GML"), height_m=1.8)) == []
+
+
 def test_the_description_holds_no_date():
     text = json.dumps(describe(HEADER, suv_factor(HEADER)))
     assert "2020" not in text
