@@ -69,7 +69,7 @@ class Inference(Settings):
 
     orientation: str = "LPS"
     scaling: InputScaling = InputScaling()
-    overlap: float = Field(0.5, ge=0, lt=1, description="of neighbouring patches of the sliding window")
+    overlap: float = Field(0.2, ge=0, lt=1, description="least one of neighbouring patches of the sliding window")
     liver: NetworkInference
     lesion: NetworkInference
     calibration: Calibration = Calibration()

@@ -97,7 +97,7 @@ def test_the_kind_is_networks_where_none_is_named_or_where_that_is_named(models)
     path = bundle.folder / "configs" / "inference.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"kind": "networks"}))
     assert kind_of(bundle.folder) == "networks"
-    assert read_inference(bundle).overlap == 0.5
+    assert read_inference(bundle).overlap == 0.2
 
 
 @pytest.mark.parametrize("target", ["os.system", "monai.networks.nets.nothing", "", "torch.nn.Linear"])
