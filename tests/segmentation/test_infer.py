@@ -2,12 +2,13 @@
 
 from itertools import pairwise
 
+import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 from monai.data.utils import dense_patch_slices
 from monai.inferers.utils import _get_scan_interval
 
-from nen_imaging.segmentation.infer import even_overlap
+from nen_imaging.segmentation.infer import even_overlap, predict
 
 
 @given(st.integers(8, 128), st.integers(0, 500), st.sampled_from((0.0, 0.1, 0.2, 0.25, 0.5, 0.75)))
@@ -22,6 +23,23 @@ def test_patches_cover_the_image_with_the_least_overlap_and_no_more_of_them_than
     assert len(starts) <= 2 + more / (size * (1 - least))
 
 
-def test_patches_are_spread_evenly():
-    distance = _get_scan_interval([170], [96], 1, even_overlap([170], [96], 0.25))
-    assert [along.start for (along,) in dense_patch_slices([170], [96], distance)] == [0, 37, 74]
+def test_the_networks_see_patches_that_are_spread_evenly():
+    seen = []
+
+    def network(window):
+        seen.append(int(window[0, 0, 0, 0, 0]))
+        return window
+
+    along = torch.arange(85.0)[None, :, None, None].expand(1, 85, 16, 16)
+    logits = predict(Watched(network), along, (48, 16, 16), 0.25, "cpu")
+    assert seen == [0, 19, 37]
+    torch.testing.assert_close(logits, along, rtol=0, atol=0.5)  # 16 bits where the processor has them
+
+
+class Watched(torch.nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, window):
+        return self.network(window)
