@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from nen_imaging.contract import Reason, Refusal
@@ -32,6 +32,7 @@ from nen_imaging.dicom.pet_values import (
     weight_kg_of,
 )
 from nen_imaging.dicom.scan_start import scan_starts
+from nen_imaging.dicom.stored_suv import IN_STORED_SUV, dose_ratio, size_in_suv, weight_ratio
 from nen_imaging.dicom.vocabulary import CORRECTIONS
 
 _DICOM_UNITS = ("PROPCNTS", "PROPCPS", "CPS", "1CM", "1/CM", "PCNT", "NONE", "MGMINML", "MLMING", "UMOLML", "STDDEV")
@@ -125,10 +126,10 @@ def _from_activity(header: PetHeader, ledger: Ledger) -> tuple[list[float], str]
 
 def _from_counts(header: PetHeader, ledger: Ledger) -> tuple[list[float], str]:
     """Row 9: Philips' counts; the SUV factor was made with the weight, dose and times of the header."""
-    outdated = bool(header.philips_activity_factor) and not header.corrected.isdisjoint(_IN_STORED_SUV)
+    outdated = bool(header.philips_activity_factor) and not header.corrected.isdisjoint(IN_STORED_SUV)
     if header.philips_suv_factor and not outdated:  # 0 says "not convertible by this one"
         ledger.use("PhilipsSUVScaleFactor", header.philips_suv_factor, "g/ml per count")
-        factor = header.philips_suv_factor * _weight_ratio(header, ledger) * _dose_ratio(header, ledger)
+        factor = header.philips_suv_factor * weight_ratio(header, ledger) * dose_ratio(header, ledger)
         return [factor] * len(header.slices), "counts x Philips' SUV scale factor"
     if header.philips_activity_factor:
         ledger.use("PhilipsActivityConcentrationScaleFactor", header.philips_activity_factor, "Bq/ml per count")
@@ -147,21 +148,21 @@ def _from_suv(header: PetHeader, ledger: Ledger) -> tuple[list[float], str]:
     kind = header.suv_type or "BW"
     if kind == "BW":
         ledger.use("SUVType", kind, how="" if header.suv_type else "empty means body weight")
-        factor = _weight_ratio(header, ledger) * _dose_ratio(header, ledger)
+        factor = weight_ratio(header, ledger) * dose_ratio(header, ledger)
         return [factor] * len(header.slices), "SUVbw already"
     size = _SUV_TYPES.get(kind)
     if size is None:
         raise Refusal("pet.units", f"Units are GML, and {tag_name('SUVType')} is none of DICOM's kinds.")
     ledger.use("SUVType", kind)
-    factor = weight_kg_of(header, ledger) / _size_in_suv(size, header, ledger) * _dose_ratio(header, ledger)
+    factor = weight_kg_of(header, ledger) / size_in_suv(size, header, ledger) * dose_ratio(header, ledger)
     return [factor] * len(header.slices), f"SUV ({kind}) x weight / body size"
 
 
 def _from_surface(header: PetHeader, ledger: Ledger) -> tuple[list[float], str]:
     """Row 11: SUV by body surface, cm2/ml."""
     weight_kg = weight_kg_of(header, ledger)
-    surface_cm2 = 1e4 * _size_in_suv(body_size.body_surface_m2, header, ledger)
-    factor = 1000.0 * weight_kg / surface_cm2 * _dose_ratio(header, ledger)
+    surface_cm2 = 1e4 * size_in_suv(body_size.body_surface_m2, header, ledger)
+    factor = 1000.0 * weight_kg / surface_cm2 * dose_ratio(header, ledger)
     return [factor] * len(header.slices), "SUVbsa x weight / body surface"
 
 
@@ -178,59 +179,6 @@ _SUV_TYPES: dict[str, body_size.BodySize] = {
     "LBMJANMA": body_size.lean_body_mass_janmahasatian_kg,
     "IBW": body_size.ideal_body_weight_kg,
 }
-
-
-# --- corrections of a stored SUV: it was made with what the header says, so only ratios to that can correct it -------
-
-
-_DECAY_IN_SUV = {
-    "RadionuclideHalfLife": "half_life_s",
-    "RadiopharmaceuticalStartDateTime": "administration",
-    "RadiopharmaceuticalStartTime": "administration_time",
-}
-_IN_STORED_SUV = {"PatientWeight", "RadionuclideTotalDose", *_DECAY_IN_SUV}
-_OF_THE_BODY = {"PatientWeight": "weight_kg", "PatientSize": "height_m", "PatientSex": "sex"}
-
-
-def _weight_ratio(header: PetHeader, ledger: Ledger) -> float:
-    return _corrected_over_written("PatientWeight", weight_kg_of, header, ledger)
-
-
-def _dose_ratio(header: PetHeader, ledger: Ledger) -> float:
-    """The written dose over the corrected one; refuses corrections of its decay, which no ratio can follow."""
-    for keyword, name in _DECAY_IN_SUV.items():
-        if keyword in header.corrected and getattr(header, name) != getattr(header.as_written, name, None):
-            raise _not_correctable(keyword, "with another value")
-    return 1 / _corrected_over_written("RadionuclideTotalDose", dose_bq_of, header, ledger)
-
-
-def _corrected_over_written(
-    keyword: str, take: Callable[[PetHeader, Ledger], float], header: PetHeader, ledger: Ledger
-) -> float:
-    if keyword not in header.corrected:
-        return 1.0
-    written = header.as_written or PetHeader()
-    try:
-        written_value = take(written, Ledger(written))
-    except Refusal as refusal:
-        raise _not_correctable(keyword, "with a value that the header does not tell") from refusal
-    return take(header, ledger) / written_value
-
-
-def _not_correctable(keyword: str, how: str) -> Refusal:
-    text = f"corrections.csv supplies {tag_name(keyword)}, but the pixels hold SUV that was computed {how}."
-    return Refusal("pet.not_correctable", text)
-
-
-def _size_in_suv(size: body_size.BodySize, header: PetHeader, ledger: Ledger) -> float:
-    """The size of the body that a stored SUV was made with: the header's; a correction fills only what it lacks."""
-    written = header.as_written
-    if written is None:
-        return body_size_of(size, header, ledger)
-    filled = {keyword: name for keyword, name in _OF_THE_BODY.items() if not getattr(written, name)}
-    values = {name: getattr(header, name) for name in filled.values()}
-    made_with = replace(written, **values, corrected=header.corrected.intersection(filled))
-    return body_size_of(size, made_with, Ledger(made_with, ledger.used, ledger.reasons))
 
 
 # --- decay: which share of the administered dose an image's values refer to, per slice -------------------------------
